@@ -1,0 +1,46 @@
+"""Time and chance: the only file that asks the system for either.
+
+Everything else takes `now`, `wall` and `draw` as arguments, so that a decision can be tested without waiting.
+"""
+
+import asyncio
+import random
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the shells ask of time and chance. All durations are float seconds."""
+
+    def now(self) -> float:
+        """Monotonic seconds; the base of every deadline and window. Equals the running event loop's `time()`."""
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch; only for what people and other machines read."""
+
+    def draw(self) -> float:
+        """One uniform draw from [0, 1)."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; returns at once for zero or less."""
+
+
+class SystemClock:
+    """The machine's own clock and random source."""
+
+    def now(self) -> float:
+        """Monotonic seconds (asyncio and uvloop both count on `time.monotonic`)."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch."""
+        return time.time()
+
+    def draw(self) -> float:
+        """One uniform draw from [0, 1); not for secrets."""
+        return random.random()  # noqa: S311  balancing, not cryptography
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait at least this many seconds."""
+        if seconds > 0:
+            await asyncio.sleep(seconds)

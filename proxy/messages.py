@@ -1,0 +1,194 @@
+"""What is handed on from station to station: Request, WireRequest, Head, Answer, Fed, Body, Reply."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from proxy.errors import Failure
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Operation(StrEnum):
+    """What a client can ask for; the value is the span's `gen_ai.operation.name`."""
+
+    CHAT = "chat"
+    COMPLETIONS = "text_completion"
+    EMBEDDINGS = "embeddings"
+    IMAGES = "image_generation"
+    RESPONSES = "responses"
+    MODERATIONS = "moderation"
+    SPEECH = "text_to_speech"
+    TRANSCRIPTIONS = "transcription"
+    TRANSLATIONS = "translation"
+
+
+ENDPOINTS: Mapping[str, Operation] = MappingProxyType(
+    {
+        "/v1/chat/completions": Operation.CHAT,
+        "/v1/completions": Operation.COMPLETIONS,
+        "/v1/embeddings": Operation.EMBEDDINGS,
+        "/v1/images/generations": Operation.IMAGES,
+        "/v1/responses": Operation.RESPONSES,
+        "/v1/moderations": Operation.MODERATIONS,
+        "/v1/audio/speech": Operation.SPEECH,
+        "/v1/audio/transcriptions": Operation.TRANSCRIPTIONS,
+        "/v1/audio/translations": Operation.TRANSLATIONS,
+    }
+)
+"""Raw request path -> operation. A path outside this table has no route."""
+
+CAPABILITIES: Mapping[Operation, str] = MappingProxyType(
+    {
+        Operation.CHAT: "chat",
+        Operation.COMPLETIONS: "completions",
+        Operation.EMBEDDINGS: "embeddings",
+        Operation.IMAGES: "images",
+        Operation.RESPONSES: "responses",
+        Operation.MODERATIONS: "moderations",
+        Operation.SPEECH: "audio",
+        Operation.TRANSCRIPTIONS: "audio",
+        Operation.TRANSLATIONS: "audio",
+    }
+)
+"""Operation -> the word that a provider's `supports` must hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question from the app, parsed once and never changed."""
+
+    id: str
+    """`x-request-id`: the client's when it is well-formed, else made here."""
+    operation: Operation
+    path: str
+    body: bytes
+    """The client's bytes."""
+    document: Mapping[str, Any]
+    """The body as JSON; empty for multipart uploads."""
+    content_type: str = "application/json"
+    model: str = ""
+    """As the client wrote it; empty when it named none."""
+    stream: bool = False
+    tools: bool = False
+    """Whether the request offers tools."""
+    pinned: bool = False
+    """Whether it continues state that lives at one provider (`previous_response_id` and the like): no failover."""
+    wants_usage: bool = False
+    """Whether the client asked for usage in its stream."""
+    preferred: str | None = None
+    """`x-sidestep-provider`."""
+    timeout: float | None = None
+    """`x-sidestep-timeout`, seconds."""
+    headers: Mapping[str, str] = NO_HEADERS
+    """Lower-case names; only for matching routes."""
+    received: float = 0.0
+    """Monotonic seconds at which its headers were complete."""
+
+    @property
+    def capability(self) -> str:
+        """The word that a provider's `supports` must hold."""
+        return CAPABILITIES[self.operation]
+
+
+class Expect(StrEnum):
+    """The form of a good answer."""
+
+    JSON = "json"
+    SSE = "sse"
+    IMAGE = "image"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """One upstream call as it will stand on the wire, the key included; its repr shows neither headers nor body."""
+
+    method: str
+    url: str = field(repr=False)
+    """Already percent-encoded; sent as it is."""
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    model: str
+    """The provider's name for the model."""
+    expect: Expect
+    template: str = ""
+    """The URL's path without what varies, for span names: `/prompt/{prompt}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status line and headers of an upstream answer. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, lower-case; empty when missing."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(slots=True)
+class AnswerFacts:
+    """What an answer told about itself; filled while it is read. None means unknown, which is not zero."""
+
+    id: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    finish_reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete plain answer in the client's own dialect."""
+
+    body: bytes = field(repr=False)
+    content_type: str = "application/json"
+    facts: AnswerFacts = field(default_factory=AnswerFacts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """What a stream reader made of one piece of bytes."""
+
+    forward: bytes = field(default=b"", repr=False)
+    """Whole events for the client, in order, possibly none."""
+    output: bool = False
+    """Whether `forward` holds real output (content, reasoning, refusal, tool call)."""
+    ended: bool = False
+    """Whether the answer is now complete; nothing follows."""
+    failure: Failure | None = None
+    """What ended the stream instead; whatever stands in `forward` came before it."""
+
+
+class Body(Protocol):
+    """The bytes of a reply, owned by whoever holds it.
+
+    Closing settles the request (permit, window, in-flight, usage, spans) exactly once, at the end, on error or on drop.
+    """
+
+    async def read(self) -> bytes:
+        """Return the next bytes to send, or `b""` at the end. Never raises for what an upstream did."""
+
+    async def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+    @property
+    def aborted(self) -> bool:
+        """After the end: whether the connection should be reset instead of ended cleanly (`on_break: abort`)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """What goes back to the app: a whole body, or a stream that is owned."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    stream: Body | None = None

@@ -1,0 +1,138 @@
+"""The facts of one request, noted cheaply as it runs.
+
+Spans, metrics, the log line and the statistics are all made from this record, after the answer. Nothing here knows
+OpenTelemetry: identifiers are plain integers, chosen up front so that they can be propagated, and a span exists only
+once its trace is known to be kept. All times are monotonic seconds; `wall_offset` turns them into epoch seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from proxy.errors import AttemptSummary, Failure, SidestepError
+from proxy.messages import AnswerFacts, Request
+
+Attribute = str | int | float | bool
+NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at one moment: `retry`, `failover`, `breaker.change`, `hold_back.end`, ..."""
+
+    name: str
+    at: float
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
+
+
+@dataclass(slots=True)
+class Step:
+    """One stage's turn at the request: a span under the logical operation."""
+
+    name: str
+    """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
+    started: float
+    ended: float = 0.0
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    error: str | None = None
+    """`error.type` when the stage itself refused the request."""
+    parent: "Step | None" = None
+    """The stage that it ran inside of; None for the logical operation itself."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One physical upstream call: a CLIENT span."""
+
+    number: int
+    """1 for the first call of the request, over all providers."""
+    resend: int
+    """0 for the first call on this provider within the request, then 1, 2, ..."""
+    provider: str
+    model: str
+    """The provider's name for it."""
+    method: str
+    url: str
+    """Without query, credentials or anything that a client wrote."""
+    template: str
+    span_id: int
+    started: float
+    parent: Step | None = None
+    headers_at: float | None = None
+    """When the status line and headers were complete."""
+    first_output_at: float | None = None
+    ended: float = 0.0
+    status: int | None = None
+    failure: Failure | None = None
+    facts: AnswerFacts = field(default_factory=AnswerFacts)
+    waited: float = 0.0
+    """Seconds of back-off before it."""
+    events: list[Event] = field(default_factory=list)
+
+    def summary(self) -> AttemptSummary:
+        """The rung of the ladder, for error bodies and logs."""
+        return AttemptSummary(
+            provider=self.provider,
+            error_class=self.failure.error_class.value if self.failure else "ok",
+            status=self.status,
+            milliseconds=round(max(0.0, self.ended - self.started) * 1000, 1),
+        )
+
+
+@dataclass(slots=True)
+class Record:
+    """One request from its first byte to its last."""
+
+    request: Request
+    trace_id: int
+    """128 bits: the caller's, or new."""
+    server_span_id: int
+    operation_span_id: int
+    started: float
+    wall_offset: float
+    """`wall() - now()` at the start."""
+    parent_span_id: int | None = None
+    """The caller's span, from `traceparent`."""
+    trace_state: str = ""
+    sampled: bool = True
+    """The head decision; a trace that failed or failed over may be kept all the same."""
+    client_address: str = ""
+    route: str = ""
+    generation: str = ""
+    steps: list[Step] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    """Events of the logical operation: retry, failover, degrade."""
+    provider: str = ""
+    """Who answered; empty when nobody did."""
+    status: int = 0
+    """What the client was told."""
+    error: SidestepError | None = None
+    """Why the client got no answer."""
+    broken: Failure | None = None
+    """Why a committed stream did not end well."""
+    cancelled: bool = False
+    """The client left first."""
+    degraded: str = ""
+    """Which degradation answered: `model`, `static`."""
+    first_output_at: float | None = None
+    ended: float = 0.0
+    response_bytes: int = 0
+    captured_output: str | None = None
+    """The answer's text, only when `telemetry.content` is on."""
+
+    @property
+    def failovers(self) -> list[tuple[str, str, str]]:
+        """Every change of provider as (from, to, error class of the last attempt on `from`)."""
+        changes = []
+        for before, after in zip(self.attempts, self.attempts[1:], strict=False):
+            if before.provider != after.provider:
+                reason = before.failure.error_class.value if before.failure else "ok"
+                changes.append((before.provider, after.provider, reason))
+        return changes
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client was failed: an error of ours, or a stream that broke. Its own leaving is neither."""
+        return self.broken is not None or (self.error is not None and self.error.status >= 500)
