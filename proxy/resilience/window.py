@@ -1,0 +1,149 @@
+"""What one provider did lately: success rate, times and their percentiles over the last minutes, in bounded memory.
+
+Times are counted into buckets whose width grows with the value (as DDSketch does), one small histogram per slice of
+time: a record costs the same however many came before it, and a percentile is off by less than 5 %.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import ceil, floor, log
+
+_SLICES = 30
+_GROWTH = 1.1
+"""Each bucket reaches 10 % further than the one before, so its middle is within 4.8 % of all that it holds."""
+_LOG_GROWTH = log(_GROWTH)
+_SHORTEST, _LONGEST = 1e-4, 1e5
+"""Seconds; times beyond are counted as these, which bounds the number of buckets at about 220."""
+_FRESH = 0.5
+"""Seconds for which a result is given out again while nothing new was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performance:
+    """A provider's recent past. None: nothing was seen, which is not zero. Times are seconds, of successes only."""
+
+    requests: int = 0
+    success_rate: float | None = None
+    """0-1."""
+    average_response_time: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    first_output_p50: float | None = None
+    requests_per_minute: float = 0.0
+    uptime_percentage: float | None = None
+    """0-100: of the slices of time that saw requests, those in which at least one succeeded."""
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What happened in one slice of time."""
+
+    number: int
+    requests: int = 0
+    successes: int = 0
+    seconds: float = 0.0
+    """Sum of the times of successes."""
+    durations: Counter[int] = field(default_factory=Counter)
+    """Bucket number -> successes."""
+    first_outputs: Counter[int] = field(default_factory=Counter)
+
+
+class Window:
+    """The last `length` seconds of one provider's attempts."""
+
+    __slots__ = ("_cached", "_cached_at", "_length", "_slices")
+
+    def __init__(self, length: float = 300.0) -> None:
+        self._length = length
+        self._slices: deque[_Slice] = deque()
+        self._cached: Performance | None = None
+        self._cached_at = 0.0
+
+    def record(self, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
+        """Note an attempt that ended now. `now` never decreases; `first_output` is None when there was none to time."""
+        self._cached = None
+        self._forget(now)
+        number = floor(now / self._length * _SLICES)
+        if not self._slices or self._slices[-1].number != number:
+            self._slices.append(_Slice(number))
+        newest = self._slices[-1]
+        newest.requests += 1
+        if not ok:
+            return
+        newest.successes += 1
+        newest.seconds += duration
+        newest.durations[_bucket(duration)] += 1
+        if first_output is not None:
+            newest.first_outputs[_bucket(first_output)] += 1
+
+    def performance(self, now: float) -> Performance:
+        """Sum the window up. The result is computed anew after a record, else at most every half second."""
+        if self._cached is None or now - self._cached_at >= _FRESH:
+            self._forget(now)
+            self._cached = self._summed_up(now)
+            self._cached_at = now
+        return self._cached
+
+    def _forget(self, now: float) -> None:
+        oldest = floor((now - self._length) / self._length * _SLICES)
+        while self._slices and self._slices[0].number < oldest:
+            self._slices.popleft()
+
+    def _summed_up(self, now: float) -> Performance:
+        if not self._slices:
+            return Performance()
+        requests = sum(each.requests for each in self._slices)
+        successes = sum(each.successes for each in self._slices)
+        durations = _merged(each.durations for each in self._slices)
+        p50, p95, p99 = _percentiles(durations, (0.50, 0.95, 0.99))
+        (first_output_p50,) = _percentiles(_merged(each.first_outputs for each in self._slices), (0.50,))
+        up = sum(each.successes > 0 for each in self._slices)
+        return Performance(
+            requests=requests,
+            success_rate=successes / requests,
+            average_response_time=sum(each.seconds for each in self._slices) / successes if successes else None,
+            p50=p50,
+            p95=p95,
+            p99=p99,
+            first_output_p50=first_output_p50,
+            requests_per_minute=requests * 60.0 / self._covered(now),
+            uptime_percentage=100.0 * up / len(self._slices),
+        )
+
+    def _covered(self, now: float) -> float:
+        """Return the seconds that the slices span, at least a minute: 3 requests in the first second are no 180/min."""
+        begin = self._slices[0].number * self._length / _SLICES
+        return max(60.0, now - begin)
+
+
+def _bucket(seconds: float) -> int:
+    return ceil(log(min(_LONGEST, max(_SHORTEST, seconds))) / _LOG_GROWTH)
+
+
+def _middle(bucket: int) -> float:
+    """Return the value that is equally far off, relatively, from both ends of the bucket."""
+    return float(2.0 * _GROWTH**bucket / (_GROWTH + 1.0))
+
+
+def _merged(histograms: Iterable[Counter[int]]) -> dict[int, int]:
+    merged: dict[int, int] = {}
+    for histogram in histograms:
+        for bucket, count in histogram.items():
+            merged[bucket] = merged.get(bucket, 0) + count
+    return merged
+
+
+def _percentiles(histogram: dict[int, int], ranks: tuple[float, ...]) -> list[float | None]:
+    """Return the values at the ascending `ranks` (nearest rank), or None for each when the histogram is empty."""
+    if not histogram:
+        return [None] * len(ranks)
+    total = sum(histogram.values())
+    found: list[float | None] = []
+    seen = 0
+    for bucket in sorted(histogram):
+        seen += histogram[bucket]
+        while len(found) < len(ranks) and seen >= ranks[len(found)] * total:
+            found.append(_middle(bucket))
+    return found

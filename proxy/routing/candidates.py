@@ -1,0 +1,76 @@
+"""Who can be asked and who cannot: candidates for a strategy to order, and exclusions with their reasons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.config.snapshot import Provider
+from proxy.messages import Request
+
+
+class Exclusion(StrEnum):
+    """Why a provider of the route is no candidate right now."""
+
+    DISABLED = "disabled"
+    """Switched off, in the configuration or by the operator."""
+    UNCONFIGURED = "unconfigured"
+    """It lacks the key that it needs."""
+    UNSUPPORTED = "unsupported"
+    """It lacks the capability or the model, by its configuration or as it has told us."""
+    OPEN = "open"
+    """Its breaker is open, or half open with every probe taken."""
+    COOLING_DOWN = "cooling_down"
+    """It asked to be left alone, or was benched."""
+    RATE_LIMITED = "rate_limited"
+    """Our own limit for it is used up."""
+    TRIED = "tried"
+    """This request has asked it already."""
+    SMALLER_WINDOW = "smaller_window"
+    """The prompt was too long elsewhere, and it declares no larger window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A provider that may be asked now, with what strategies rank by."""
+
+    name: str
+    priority: int
+    """Lower comes first."""
+    weight: float
+    share: float
+    """In (0, 1]: how much of its traffic it gets back while it recovers."""
+    requests: int = 0
+    """Attempts that the measurements below rest on."""
+    success_rate: float | None = None
+    """0-1; None when nothing was seen."""
+    latency: float | None = None
+    """Seconds to the first output (median), else the average to the end; None when nothing succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A provider that may not be asked now."""
+
+    name: str
+    reason: Exclusion
+    recovers_in: float | None
+    """Seconds until it may be asked again; None when waiting does not help."""
+
+
+def serves(provider: Provider, request: Request) -> bool:
+    """Say whether the provider's configuration covers the request: its operation, its tools and its model."""
+    return (
+        request.capability in provider.supports
+        and (not request.tools or "tools" in provider.supports)
+        and provider.upstream_model(request.model) is not None
+    )
+
+
+def soonest(excluded: Sequence[Excluded]) -> Excluded | None:
+    """Return who may be asked again first, by waiting alone; None when nobody will. The earlier one wins a tie."""
+    first: Excluded | None = None
+    least = float("inf")
+    for each in excluded:
+        if each.recovers_in is not None and each.recovers_in < least:
+            first, least = each, each.recovers_in
+    return first

@@ -1,0 +1,27 @@
+"""Which route takes a request: the first whose every condition holds."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from proxy.config.snapshot import Match, Route
+from proxy.messages import Request
+
+_METHOD = "POST"
+"""Every operation is a POST; a route that asks for another method takes none of them."""
+
+
+def match(routes: Sequence[Route], request: Request) -> Route | None:
+    """Return the first route, in the order of the file, that takes the request; None when there is none."""
+    return next((route for route in routes if _takes(route.match, request)), None)
+
+
+def _takes(condition: Match, request: Request) -> bool:
+    """Compare cheapest first. The path is the raw one: no decoding, no `..`, no trailing slash is forgiven."""
+    return (
+        condition.path == request.path
+        and condition.method == _METHOD
+        and condition.stream in (None, request.stream)
+        and condition.tools in (None, request.tools)
+        and all(request.headers.get(name) == value for name, value in condition.headers.items())
+        and fnmatchcase(request.model, condition.model)
+    )
