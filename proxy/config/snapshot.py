@@ -161,7 +161,7 @@ class Policy:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     recovery: Recovery = field(default_factory=Recovery)
     streaming: Streaming = field(default_factory=Streaming)
-    errors: Mapping[ErrorClass, ErrorRule] = EMPTY  # type: ignore[assignment]
+    errors: Mapping[ErrorClass, ErrorRule] = field(default_factory=lambda: MappingProxyType({}))
     degrade: tuple[DegradeStep, ...] = ()
 
 
@@ -198,19 +198,19 @@ class Provider:
     """Seconds to the first output; wins over the policy's `timeouts.first_output`."""
     retries: int = 0
     """Repeats on this provider within one request."""
-    breaker: Mapping[str, Any] = EMPTY
+    breaker: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     """Fields of `BreakerSettings` that win over the policy's."""
-    rate_limit: Mapping[str, Rate] = EMPTY
+    rate_limit: Mapping[str, Rate] = field(default_factory=lambda: EMPTY)
     """By capability (`chat`, `images`, ...)."""
     supports: frozenset[str] = frozenset({"chat"})
     """Capabilities: chat, tools, images, completions, embeddings, responses, audio, moderations."""
-    models: Mapping[str, str] = EMPTY
+    models: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Client model name -> this provider's name; `default` answers any other. Empty: names pass unchanged."""
     context_window: int | None = None
     """Tokens, when declared."""
     stream_usage: bool = True
     """Whether to ask for token usage in streams (`stream_options.include_usage`)."""
-    headers: Mapping[str, str] = EMPTY
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Fixed headers added to every call."""
     tls: Tls = field(default_factory=Tls)
 
@@ -241,7 +241,7 @@ class Match:
     method: str = "POST"
     model: str = "*"
     """Shell-style pattern (`*`, `?`, `[..]`), case-sensitive."""
-    headers: Mapping[str, str] = EMPTY
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Lower-case name -> exact value."""
     stream: bool | None = None
     tools: bool | None = None
