@@ -1,4 +1,4 @@
-"""Two counters over a sliding span of time, in bounded memory: the breaker's ratio and the retry budget count with it."""
+"""Two counters over a sliding span of time, in bounded memory, for the breaker's ratio and the retry budget."""
 
 from collections import deque
 from dataclasses import dataclass

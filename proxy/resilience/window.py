@@ -5,7 +5,6 @@ time: a record costs the same however many came before it, and a percentile is o
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil, floor, log
 
@@ -53,11 +52,14 @@ class _Slice:
 class Window:
     """The last `length` seconds of one provider's attempts."""
 
-    __slots__ = ("_cached", "_cached_at", "_length", "_slices")
+    __slots__ = ("_cached", "_cached_at", "_durations", "_first_outputs", "_length", "_slices")
 
     def __init__(self, length: float = 300.0) -> None:
         self._length = length
         self._slices: deque[_Slice] = deque()
+        self._durations: Counter[int] = Counter()
+        """The sum over the slices, kept up to date because adding them up for every request would be felt."""
+        self._first_outputs: Counter[int] = Counter()
         self._cached: Performance | None = None
         self._cached_at = 0.0
 
@@ -74,9 +76,9 @@ class Window:
             return
         newest.successes += 1
         newest.seconds += duration
-        newest.durations[_bucket(duration)] += 1
+        _count(duration, newest.durations, self._durations)
         if first_output is not None:
-            newest.first_outputs[_bucket(first_output)] += 1
+            _count(first_output, newest.first_outputs, self._first_outputs)
 
     def performance(self, now: float) -> Performance:
         """Sum the window up. The result is computed anew after a record, else at most every half second."""
@@ -89,16 +91,17 @@ class Window:
     def _forget(self, now: float) -> None:
         oldest = floor((now - self._length) / self._length * _SLICES)
         while self._slices and self._slices[0].number < oldest:
-            self._slices.popleft()
+            gone = self._slices.popleft()
+            self._durations.subtract(gone.durations)
+            self._first_outputs.subtract(gone.first_outputs)
 
     def _summed_up(self, now: float) -> Performance:
         if not self._slices:
             return Performance()
         requests = sum(each.requests for each in self._slices)
         successes = sum(each.successes for each in self._slices)
-        durations = _merged(each.durations for each in self._slices)
-        p50, p95, p99 = _percentiles(durations, (0.50, 0.95, 0.99))
-        (first_output_p50,) = _percentiles(_merged(each.first_outputs for each in self._slices), (0.50,))
+        p50, p95, p99 = _percentiles(self._durations, 0.50, 0.95, 0.99)
+        (first_output_p50,) = _percentiles(self._first_outputs, 0.50)
         up = sum(each.successes > 0 for each in self._slices)
         return Performance(
             requests=requests,
@@ -118,8 +121,10 @@ class Window:
         return max(60.0, now - begin)
 
 
-def _bucket(seconds: float) -> int:
-    return ceil(log(min(_LONGEST, max(_SHORTEST, seconds))) / _LOG_GROWTH)
+def _count(seconds: float, *histograms: Counter[int]) -> None:
+    bucket = ceil(log(min(_LONGEST, max(_SHORTEST, seconds))) / _LOG_GROWTH)
+    for histogram in histograms:
+        histogram[bucket] += 1
 
 
 def _middle(bucket: int) -> float:
@@ -127,19 +132,11 @@ def _middle(bucket: int) -> float:
     return float(2.0 * _GROWTH**bucket / (_GROWTH + 1.0))
 
 
-def _merged(histograms: Iterable[Counter[int]]) -> dict[int, int]:
-    merged: dict[int, int] = {}
-    for histogram in histograms:
-        for bucket, count in histogram.items():
-            merged[bucket] = merged.get(bucket, 0) + count
-    return merged
-
-
-def _percentiles(histogram: dict[int, int], ranks: tuple[float, ...]) -> list[float | None]:
+def _percentiles(histogram: Counter[int], *ranks: float) -> list[float | None]:
     """Return the values at the ascending `ranks` (nearest rank), or None for each when the histogram is empty."""
-    if not histogram:
+    total = histogram.total()
+    if not total:
         return [None] * len(ranks)
-    total = sum(histogram.values())
     found: list[float | None] = []
     seen = 0
     for bucket in sorted(histogram):

@@ -1,1 +1,1 @@
-"""Whom to ask: which route takes a request (`match`), who can serve it (`candidates`), in which order (`strategies`)."""
+"""Whom to ask: the route that takes a request (`match`), who can serve it (`candidates`), the order (`strategies`)."""
