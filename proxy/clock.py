@@ -21,6 +21,9 @@ class Clock(Protocol):
     def draw(self) -> float:
         """One uniform draw from [0, 1)."""
 
+    def bits(self, count: int) -> int:
+        """A random integer of that many bits, never 0; for trace and request identifiers."""
+
     async def sleep(self, seconds: float) -> None:
         """Wait; returns at once for zero or less."""
 
@@ -39,6 +42,10 @@ class SystemClock:
     def draw(self) -> float:
         """One uniform draw from [0, 1); not for secrets."""
         return random.random()  # noqa: S311  balancing, not cryptography
+
+    def bits(self, count: int) -> int:
+        """A random integer of that many bits, never 0; not for secrets."""
+        return random.getrandbits(count) or 1
 
     async def sleep(self, seconds: float) -> None:
         """Wait at least this many seconds."""

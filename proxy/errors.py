@@ -120,7 +120,7 @@ class ClientError(SidestepError):
     code = "invalid_request"
 
 
-class ProviderVerdict(SidestepError):
+class ProviderVerdict(SidestepError):  # noqa: N818
     """A provider judged the request (invalid, too long, refused by policy); its body is passed on verbatim."""
 
     status = 400

@@ -82,7 +82,7 @@ class Request:
     """`x-sidestep-provider`."""
     timeout: float | None = None
     """`x-sidestep-timeout`, seconds."""
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     """Lower-case names; only for matching routes."""
     received: float = 0.0
     """Monotonic seconds at which its headers were complete."""
@@ -176,8 +176,8 @@ class Body(Protocol):
     async def read(self) -> bytes:
         """Return the next bytes to send, or `b""` at the end. Never raises for what an upstream did."""
 
-    async def close(self) -> None:
-        """Release everything; safe to call twice."""
+    def close(self) -> None:
+        """Release everything at once; safe to call twice. Closed before its end, the client dropped it."""
 
     @property
     def aborted(self) -> bool:

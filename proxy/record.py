@@ -22,7 +22,7 @@ class Event:
 
     name: str
     at: float
-    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
 @dataclass(slots=True)
@@ -121,6 +121,10 @@ class Record:
     response_bytes: int = 0
     captured_output: str | None = None
     """The answer's text, only when `telemetry.content` is on."""
+
+    def traceparent(self, span_id: int) -> str:
+        """The W3C header that makes `span_id` the parent of whatever the receiver does."""
+        return f"00-{self.trace_id:032x}-{span_id:016x}-{'01' if self.sampled else '00'}"
 
     @property
     def failovers(self) -> list[tuple[str, str, str]]:

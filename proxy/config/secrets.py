@@ -1,6 +1,7 @@
 """A string that cannot be printed by accident."""
 
 import hmac
+from collections.abc import Iterable
 
 
 class Secret:
@@ -38,3 +39,12 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is not pickled or copied into another process")
+
+
+def scrub(text: str, secrets: Iterable[Secret]) -> str:
+    """Replace every known secret in what somebody else wrote, before it is shown to anyone."""
+    for secret in secrets:
+        value = secret.reveal()
+        if value and value in text:
+            text = text.replace(value, "***")
+    return text

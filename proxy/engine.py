@@ -1,0 +1,109 @@
+"""The engine: takes a request through the current generation. Server and library are thin over it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proxy.clock import Clock
+from proxy.config.snapshot import Snapshot
+from proxy.dialects import DIALECTS
+from proxy.dialects.base import Dialect
+from proxy.errors import ClientError, ErrorClass
+from proxy.messages import Reply, Request
+from proxy.pipeline.build import build
+from proxy.pipeline.call import Call
+from proxy.pipeline.stage import Handler
+from proxy.record import Record
+from proxy.registry import Registry
+from proxy.resilience.outcome import Verdict, class_table
+from proxy.routing.match import match
+from proxy.transport.session import Transport
+
+
+class Observer(Protocol):
+    """Whoever wants to know how requests went: spans, metrics, logs, statistics."""
+
+    def __call__(self, record: Record) -> None:
+        """Take one finished record; must be quick and must not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One snapshot, built: its chains and class tables, by policy."""
+
+    snapshot: Snapshot
+    chains: Mapping[str, Handler[Reply]]
+    tables: Mapping[str, Mapping[ErrorClass, Verdict]]
+
+
+@dataclass(slots=True)
+class Engine:
+    """Holds the current generation; everything that lives longer (registry, pools) is handed to each new one."""
+
+    clock: Clock
+    transport: Transport = field(default_factory=Transport)
+    registry: Registry = field(default_factory=Registry)
+    dialects: Mapping[str, Dialect] = field(default_factory=lambda: DIALECTS)
+    observers: list[Observer] = field(default_factory=list)
+    _generation: Generation | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that new requests begin with."""
+        assert self._generation is not None  # noqa: S101  the shells adopt before they serve
+        return self._generation
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Make this snapshot current. Running requests finish on the generation that they began with."""
+        self.registry.adopt(snapshot)
+        self._generation = self.build(snapshot)
+
+    def build(self, snapshot: Snapshot) -> Generation:
+        """Compose a generation without making it current."""
+        chains = {
+            name: build(
+                snapshot,
+                policy,
+                registry=self.registry,
+                transport=self.transport,
+                dialects=self.dialects,
+                clock=self.clock,
+            )
+            for name, policy in snapshot.policies.items()
+        }
+        tables = {name: class_table(policy.errors) for name, policy in snapshot.policies.items()}
+        return Generation(snapshot, chains, tables)
+
+    async def handle(self, request: Request, record: Record) -> Reply:
+        """Answer one request, or raise the SidestepError that ends it. The caller calls `finish` when all is done."""
+        generation = self.generation
+        snapshot = generation.snapshot
+        record.generation = snapshot.generation
+        route = match(snapshot.routes, request)
+        if route is None:
+            raise ClientError(f"no route takes model '{request.model[:100]}' here", status=404, code="no_route")
+        record.route = route.name
+        policy = snapshot.policies[route.policy]
+        call = Call(
+            request=request,
+            route=route,
+            policy=policy,
+            table=generation.tables[policy.name],
+            route_state=self.registry.route(route.name),
+            record=record,
+            model=request.model,
+            attempts_left=policy.attempts,
+        )
+        return await generation.chains[policy.name](call)
+
+    def finish(self, record: Record) -> None:
+        """The last byte is written, or nobody waits for it any more: tell the observers, once."""
+        if record.ended:
+            return
+        record.ended = self.clock.now()
+        for observe in self.observers:
+            observe(record)
+
+    async def close(self) -> None:
+        """Close every connection to providers."""
+        await self.transport.close()

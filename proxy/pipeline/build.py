@@ -1,0 +1,51 @@
+"""The order of the stages, and why. It is a semantic, not a setting.
+
+    deadline( admission( degrade( failover( strategy( rate_limit( breaker( attempt )))))))
+
+* deadline outermost: nothing inside, no wait and no degradation, may outlive it.
+* admission before any work is done for the request.
+* degrade around failover: it answers only when every provider has failed.
+* failover gives one turn per provider; strategy, rate limit and breaker are asked anew for every turn.
+* strategy before rate limit and breaker: both are a provider's, so there must be one. It leaves out candidates that
+  they would refuse, and from its choice to their word nothing is awaited.
+* rate limit before breaker: a half-open breaker's probe must not be wasted on a call that we ourselves would not make.
+* attempt innermost: it repeats on the same provider within one turn, holds the permit, and settles it.
+"""
+
+from collections.abc import Mapping
+
+from proxy.clock import Clock
+from proxy.config.snapshot import Policy, Snapshot
+from proxy.dialects.base import Dialect
+from proxy.messages import Reply
+from proxy.pipeline.admission import admission
+from proxy.pipeline.attempt import attempt
+from proxy.pipeline.breaker import breaker
+from proxy.pipeline.deadline import deadline
+from proxy.pipeline.degrade import degrade
+from proxy.pipeline.failover import failover
+from proxy.pipeline.rate_limit import rate_limit
+from proxy.pipeline.stage import Answering, Handler, compose
+from proxy.pipeline.strategy import strategy
+from proxy.registry import Registry
+from proxy.transport.session import Transport
+
+
+def build(
+    snapshot: Snapshot,
+    policy: Policy,
+    *,
+    registry: Registry,
+    transport: Transport,
+    dialects: Mapping[str, Dialect],
+    clock: Clock,
+) -> Handler[Reply]:
+    """Compose the chain of one policy in one generation."""
+    secrets = tuple(provider.api_key for provider in snapshot.providers.values() if provider.api_key)
+    secrets += snapshot.server.client_keys
+    innermost = attempt(dialects, transport, clock, secrets, keep_text=snapshot.telemetry.content)
+    turn = compose((strategy(snapshot.providers, registry, clock), rate_limit(clock), breaker(clock)), innermost, clock)
+    stages: list[Answering] = [deadline, admission(registry, snapshot.server.limits.in_flight)]
+    if policy.degrade:
+        stages.append(degrade(clock))
+    return compose(stages, failover(turn, clock), clock)

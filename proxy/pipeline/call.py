@@ -1,0 +1,69 @@
+"""One request on its way through the pipeline, and one provider's turn at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.config.snapshot import Policy, Provider, Route
+from proxy.errors import ErrorClass, Failure
+from proxy.messages import Request
+from proxy.record import Attribute, Event, Record, Step
+from proxy.registry import ProviderState, RouteState
+from proxy.resilience.breaker import Permit
+from proxy.resilience.outcome import Verdict
+from proxy.routing.candidates import Excluded
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One provider's chance within a request."""
+
+    provider: Provider
+    state: ProviderState
+    model: str
+    """The provider's name for the model."""
+    alternatives: int
+    """Usable candidates that would still be there if this one fails."""
+    last_chance: bool = False
+    """Whether it is let through although every candidate was open."""
+    permit: Permit | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """Mutable state of one request: what is left of its attempts, whom it tried, what it learned."""
+
+    request: Request
+    route: Route
+    policy: Policy
+    table: Mapping[ErrorClass, Verdict]
+    route_state: RouteState
+    record: Record
+    model: str
+    """The client's model name, or the one that a degradation asks for instead."""
+    attempts_left: int
+    reserved: int = 0
+    """Attempts kept back for degradations that ask another model."""
+    deadline: float = float("inf")
+    """Monotonic seconds."""
+    own_deadline: bool = True
+    """Whether the deadline is the policy's and not a tighter one of the client's."""
+    turn: Turn | None = None
+    tried: dict[str, Failure] = field(default_factory=dict)
+    """Provider -> how its last turn ended."""
+    windows: dict[str, int | None] = field(default_factory=dict)
+    """Declared context windows of the providers tried, tokens."""
+    excluded: tuple[Excluded, ...] = ()
+    """Why the others are not candidates, as of the last choice."""
+    step: Step | None = None
+    """The stage that is deciding right now."""
+
+    def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
+        """Add an event to the logical operation's span."""
+        self.record.events.append(Event(name, now, attributes))
+
+    def fresh(self) -> None:
+        """Start over for another model: the tried-set and exclusions go, attempts and deadline stay."""
+        self.tried = {}
+        self.windows = {}
+        self.excluded = ()
+        self.turn = None

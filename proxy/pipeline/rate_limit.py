@@ -1,0 +1,24 @@
+"""Keep within what a provider allows us: its configured rate, counted before the call is made."""
+
+from proxy.clock import Clock
+from proxy.errors import ErrorClass, Failure
+from proxy.messages import Reply
+from proxy.pipeline.call import Call
+from proxy.pipeline.stage import Handler, Turning
+
+
+def rate_limit(clock: Clock) -> Turning:
+    """Take one from the provider's rate for this capability, or let another provider have the turn.
+
+    Strategy leaves out candidates whose rate is used up: a refusal here means that another request took the last one.
+    """
+
+    async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
+        turn = call.turn
+        assert turn is not None  # noqa: S101  strategy runs before
+        rate = turn.provider.rate_limit.get(call.request.capability)
+        if rate is not None and not turn.state.limiter(call.request.capability).take(clock.now(), rate):
+            return Failure(error_class=ErrorClass.SHED, message="our own rate limit for this provider", sent=False)
+        return await following(call)
+
+    return Turning("rate_limit", run)

@@ -1,0 +1,124 @@
+"""How one upstream call ends: settled exactly once, with everything that follows from its outcome."""
+
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.errors import ErrorClass, Failure
+from proxy.pipeline.call import Call, Turn
+from proxy.record import Attempt, Event
+from proxy.registry import ProviderState, breaker_settings
+from proxy.resilience.breaker import Permit
+from proxy.resilience.outcome import Effect
+
+BENCH = 300.0
+"""Seconds without traffic after `quota` or `auth`, when the provider names no time of its own."""
+PATIENCE = (1.0, 60.0)
+"""Seconds of the first and the longest cool-down after 429s without a usable Retry-After; doubling in between."""
+
+_SAYS_NOTHING = frozenset(
+    {
+        ErrorClass.CANCELLED,
+        ErrorClass.SHED,
+        ErrorClass.INVALID_REQUEST,
+        ErrorClass.CONTEXT_LENGTH,
+        ErrorClass.CONTENT_POLICY,
+        ErrorClass.UNSUPPORTED,
+    }
+)
+"""Classes that tell of the request, not of the provider: its success rate is not touched."""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """Owns one attempt's permit and record until the outcome is known."""
+
+    call: Call
+    turn: Turn
+    attempt: Attempt
+    permit: Permit | None
+    clock: Clock
+    settled: bool = False
+
+    @property
+    def first_output_by(self) -> float:
+        """Monotonic time by which this attempt must have shown real output."""
+        own = self.turn.provider.timeout
+        return self.attempt.started + (self.call.policy.timeouts.first_output if own is None else own)
+
+    def succeed(self) -> None:
+        """The answer is complete."""
+        now = self._close()
+        if now is None:
+            return
+        state = self.turn.state
+        state.usage_count += 1
+        state.refusals = 0
+        first = self.attempt.first_output_at
+        started = self.attempt.started
+        state.window.record(
+            now, ok=True, duration=now - started, first_output=None if first is None else first - started
+        )
+        if self.permit is not None:
+            settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
+            if state.breaker.success(self.permit, now, settings):
+                self._note("breaker.change", now, "closed")
+
+    def fail(self, failure: Failure) -> None:
+        """The attempt failed: breaker, window and cool-downs follow from its class."""
+        now = self._close()
+        if now is None:
+            return
+        self.attempt.failure = failure
+        state = self.turn.state
+        state.last_error = f"{failure.error_class}: {failure.message}"
+        verdict = self.call.table[failure.error_class]
+        if failure.error_class not in _SAYS_NOTHING:
+            state.window.record(now, ok=False, duration=now - self.attempt.started, first_output=None)
+        if self.permit is not None and verdict.breaker:
+            settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
+            if state.breaker.failure(self.permit, now, settings, self.clock.draw()):
+                self._note("breaker.change", now, "open")
+        elif self.permit is not None:
+            state.breaker.release(self.permit)
+        _take_effect(verdict.effect, failure, state, self.turn.model, now)
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more; that says nothing about the provider."""
+        if self._close() is None:
+            return
+        self.attempt.failure = Failure(error_class=ErrorClass.CANCELLED, message="the client left")
+        if self.permit is not None:
+            self.turn.state.breaker.release(self.permit)
+
+    def _close(self) -> float | None:
+        if self.settled:
+            return None
+        self.settled = True
+        now = self.clock.now()
+        self.attempt.ended = now
+        self.turn.state.in_flight -= 1
+        return now
+
+    def _note(self, name: str, now: float, state: str) -> None:
+        attributes = {"sidestep.provider": self.turn.provider.name, "sidestep.breaker.state": state}
+        self.attempt.events.append(Event(name, now, attributes))
+
+
+def _take_effect(effect: Effect, failure: Failure, state: ProviderState, model: str, now: float) -> None:
+    told = failure.retry_after
+    match effect:
+        case Effect.NONE:
+            pass
+        case Effect.COOL_DOWN:
+            if told is not None:
+                state.cool_down.extend(now, told, failure.error_class)
+            elif failure.error_class is ErrorClass.RATE_LIMITED:
+                first, longest = PATIENCE
+                state.cool_down.extend(now, min(longest, first * 2**state.refusals), failure.error_class)
+            state.refusals = min(state.refusals + 1, 10)
+        case Effect.BENCH:
+            state.cool_down.extend(now, BENCH if told is None else told, failure.error_class)
+        case Effect.BENCH_KEY:
+            state.cool_down.extend(now, BENCH, failure.error_class)
+        case Effect.REMEMBER:
+            state.remember_unsupported(model, now)

@@ -1,0 +1,132 @@
+"""Whose turn it is: out of the route's providers, those that may be asked now, in the policy's order."""
+
+from collections.abc import Mapping
+
+from proxy.clock import Clock
+from proxy.config.snapshot import Provider
+from proxy.errors import ErrorClass, Failure
+from proxy.messages import Reply
+from proxy.pipeline.call import Call, Turn
+from proxy.pipeline.stage import Handler, Turning
+from proxy.registry import ProviderState, Registry, breaker_settings
+from proxy.resilience.breaker import State
+from proxy.resilience.outcome import Elsewhere
+from proxy.resilience.ramp import share
+from proxy.routing.candidates import Candidate, Excluded, Exclusion, serves, soonest
+from proxy.routing.strategies import order
+
+LAST_CHANCE_EVERY = 1.0
+"""Seconds between requests that are let through although every candidate is open."""
+
+
+class NobodyLeft(Exception):  # noqa: N818  an answer to "who is next", not an error
+    """No provider may be asked (any more); `call.excluded` says why."""
+
+
+def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock) -> Turning:
+    """Choose the provider of this turn. Raises NobodyLeft. Nothing is awaited between the choice and the permit."""
+
+    async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
+        now = clock.now()
+        candidates: list[Candidate] = []
+        excluded: list[Excluded] = []
+        for name in call.route.providers:
+            provider = providers[name]
+            state = registry.provider(provider, call.request.capability)
+            obstacle = _obstacle(call, provider, state, now)
+            if obstacle is None:
+                candidates.append(_candidate(call, provider, state, now))
+            else:
+                excluded.append(obstacle)
+        call.excluded = tuple(excluded)
+        chosen, last_chance = _choose(call, candidates, now, clock)
+        provider = providers[chosen]
+        call.turn = Turn(
+            provider=provider,
+            state=registry.provider(provider, call.request.capability),
+            model=provider.upstream_model(call.model) or "",
+            alternatives=max(0, len(candidates) - 1),
+            last_chance=last_chance,
+        )
+        if call.step:
+            call.step.attributes["sidestep.strategy"] = call.policy.strategy.value
+            call.step.attributes["sidestep.provider"] = chosen
+            call.step.attributes["sidestep.candidates"] = len(candidates)
+            if excluded:
+                call.step.attributes["sidestep.excluded"] = ",".join(f"{one.name}:{one.reason}" for one in excluded)
+        return await following(call)
+
+    return Turning("strategy", run)
+
+
+def _choose(call: Call, candidates: list[Candidate], now: float, clock: Clock) -> tuple[str, bool]:
+    if candidates:
+        preferred = None if call.tried else call.request.preferred
+        ranked = order(call.policy.strategy, candidates, call.route_state.rotation, clock.draw, preferred=preferred)
+        return ranked[0].name, False
+    opened = [one for one in call.excluded if one.reason is Exclusion.OPEN]
+    rescue = soonest(opened)
+    due = now - call.route_state.last_chance_at >= LAST_CHANCE_EVERY
+    if rescue is None or not due or call.tried or _anyone_else_waits(call.excluded):
+        raise NobodyLeft
+    call.route_state.last_chance_at = now
+    call.note("last_chance", now, {"sidestep.provider": rescue.name})
+    return rescue.name, True
+
+
+def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
+    """Whether a healthy provider merely asked for patience: then there is no reason to press an open one."""
+    return any(one.reason in {Exclusion.COOLING_DOWN, Exclusion.RATE_LIMITED} for one in excluded)
+
+
+def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+    """Why this provider cannot have the turn, the most lasting reason first."""
+    name = provider.name
+    if not provider.enabled:
+        return Excluded(name, Exclusion.DISABLED, None)
+    if not provider.configured:
+        return Excluded(name, Exclusion.UNCONFIGURED, None)
+    model = provider.upstream_model(call.model)
+    if model is None or not serves(provider, call.request) or state.lacks(model, now):
+        return Excluded(name, Exclusion.UNSUPPORTED, None)
+    tried = call.tried.get(name)
+    if tried is not None and tried.error_class is not ErrorClass.SHED:
+        return Excluded(name, Exclusion.TRIED, None)
+    if _window_too_small(call, provider):
+        return Excluded(name, Exclusion.SMALLER_WINDOW, None)
+    gate = state.breaker
+    if not gate.available(now, breaker_settings(provider, call.policy.breaker)):
+        until = gate.opens_until if gate.state(now) is State.OPEN else None
+        return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
+    if (remaining := state.cool_down.remaining(now)) > 0:
+        return Excluded(name, Exclusion.COOLING_DOWN, remaining)
+    rate = provider.rate_limit.get(call.request.capability)
+    if rate is not None and (wait := state.limiter(call.request.capability).ready_in(now, rate)) > 0:
+        return Excluded(name, Exclusion.RATE_LIMITED, wait)
+    return None if tried is None else Excluded(name, Exclusion.TRIED, None)
+
+
+def _window_too_small(call: Call, provider: Provider) -> bool:
+    """After a prompt did not fit one provider, only a declared larger window is worth a call."""
+    for name, failure in call.tried.items():
+        if failure.error_class is not ErrorClass.CONTEXT_LENGTH:
+            continue
+        if call.table[ErrorClass.CONTEXT_LENGTH].other_provider is not Elsewhere.LARGER_WINDOW:
+            continue
+        refused = call.windows.get(name)
+        if refused is None or provider.context_window is None or provider.context_window <= refused:
+            return True
+    return False
+
+
+def _candidate(call: Call, provider: Provider, state: ProviderState, now: float) -> Candidate:
+    seen = state.window.performance(now)
+    return Candidate(
+        name=provider.name,
+        priority=provider.priority,
+        weight=provider.weight,
+        share=share(now, state.breaker.recovered_at, call.policy.recovery.ramp),
+        requests=seen.requests,
+        success_rate=seen.success_rate,
+        latency=seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,
+    )

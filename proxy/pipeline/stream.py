@@ -1,0 +1,211 @@
+"""A streamed answer: held back until its first real output, then passed through and watched to its end."""
+
+import asyncio
+from dataclasses import replace
+
+from proxy.clock import Clock
+from proxy.dialects.base import StreamReader
+from proxy.envelope import error_frame
+from proxy.errors import ErrorClass, Failure, SidestepError
+from proxy.messages import Fed, Reply
+from proxy.pipeline.call import Call
+from proxy.pipeline.settlement import Settlement
+from proxy.record import Event
+from proxy.transport.session import AttemptError, Upstream
+
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+KEEPALIVE_COMMENT = b": keep-alive\n\n"
+"""A bare comment: `id:` or `retry:` lines would make OpenAI's Python client fail."""
+
+
+async def open_stream(settlement: Settlement, reader: StreamReader, upstream: Upstream) -> Reply | Failure:
+    """Read until the answer is committed. A failure before that is a value: another provider may still answer unseen.
+
+    Raises AttemptError for what the network does. The caller bounds the time.
+    """
+    call, turn = settlement.call, settlement.turn
+    held = bytearray()
+    while True:
+        data = await upstream.read_some()
+        fed = reader.feed(data) if data else reader.close()
+        held += fed.forward
+        if fed.output or _nothing_to_wait_for(fed, held, call, turn.alternatives):
+            break
+        if fed.failure is not None:
+            raise AttemptError(fed.failure)
+        if fed.ended or not data:
+            raise AttemptError(_empty())
+    now = settlement.clock.now()
+    call.record.provider = turn.provider.name
+    settlement.attempt.facts = reader.facts
+    settlement.attempt.events.append(Event("hold_back.end", now, {"sidestep.held_bytes": len(held)}))
+    first = replace(fed, forward=bytes(held))
+    return Reply(status=200, headers=dict(HEADERS), stream=StreamBody(settlement, reader, upstream, first))
+
+
+def _nothing_to_wait_for(fed: Fed, held: bytearray, call: Call, alternatives: int) -> bool:
+    """Holding back is for the sake of another candidate; with none, or too much held, the preamble goes out."""
+    if fed.failure is not None or fed.ended or not held:
+        return False
+    others = alternatives > 0 and call.attempts_left > call.reserved
+    return not others or len(held) > call.policy.streaming.hold_back
+
+
+class StreamBody:
+    """The committed stream. Its end, its break and its drop each settle the attempt exactly once."""
+
+    __slots__ = (
+        "_ended",
+        "_first",
+        "_keepalive",
+        "_pending",
+        "_reader",
+        "_settlement",
+        "_upstream",
+        "_watch",
+        "aborted",
+    )
+
+    def __init__(self, settlement: Settlement, reader: StreamReader, upstream: Upstream, first: Fed) -> None:
+        self._settlement = settlement
+        self._reader = reader
+        self._upstream = upstream
+        self._first: Fed | None = first
+        self._ended = False
+        self._keepalive = settlement.call.policy.streaming.keepalive
+        self._pending: asyncio.Task[bytes] | None = None
+        self._watch = Watch(settlement, upstream)
+        self.aborted = False
+
+    async def read(self) -> bytes:
+        """Return the next bytes for the client, `b""` at the end; a break becomes an error frame before the end."""
+        while not self._ended:
+            if self._first is not None:
+                fed, self._first = self._first, None
+            else:
+                try:
+                    data = await self._next()
+                except AttemptError as error:
+                    return self._break(self._watch.verdict or error.failure)
+                if data is None:
+                    return KEEPALIVE_COMMENT
+                fed = self._reader.feed(data) if data else self._reader.close()
+            if fed.output:
+                self._watch.progress()
+            if fed.failure is not None:
+                return fed.forward + self._break(fed.failure)
+            if fed.ended:
+                self._end()
+            if fed.forward:
+                return fed.forward
+        return b""
+
+    def close(self) -> None:
+        """Drop the stream: after its end nothing is left to do; before it, the client left."""
+        if self._pending is not None:
+            self._pending.cancel()
+        self._ended = True
+        self._watch.stop()
+        self._upstream.close()
+        self._settlement.cancel()
+
+    async def _next(self) -> bytes | None:
+        """Return the upstream's next bytes, or None when it is time for a keep-alive."""
+        if not self._keepalive:
+            return await self._upstream.read_some()
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self._upstream.read_some())
+        done, _ = await asyncio.wait({self._pending}, timeout=self._keepalive)
+        if not done:
+            return None
+        pending, self._pending = self._pending, None
+        return pending.result()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._watch.stop()
+        self._upstream.close()
+        self._keep_text()
+        self._settlement.succeed()
+
+    def _break(self, failure: Failure) -> bytes:
+        """The answer was already under way: say so in the stream, and never pretend that it ended well."""
+        call = self._settlement.call
+        self._ended = True
+        self._watch.stop()
+        self._upstream.close()
+        self._keep_text()
+        self._settlement.fail(failure)
+        call.record.broken = failure
+        self.aborted = call.policy.streaming.on_break == "abort"
+        return error_frame(_break_error(failure), call.record)
+
+    def _keep_text(self) -> None:
+        if self._reader.text:
+            self._settlement.call.record.captured_output = self._reader.text
+
+
+class Watch:
+    """First-output, idle and total clocks of one stream in a single timer.
+
+    Progress only moves a number; the timer looks at it when it fires and sleeps on. Expiry closes the upstream, which
+    wakes the read. Comments and pings are bytes but not progress.
+    """
+
+    __slots__ = ("_clock", "_idle", "_limit", "_loop", "_settlement", "_timer", "_total", "_upstream", "verdict")
+
+    def __init__(self, settlement: Settlement, upstream: Upstream) -> None:
+        call = settlement.call
+        self._settlement = settlement
+        self._upstream = upstream
+        self._clock: Clock = settlement.clock
+        self._idle = call.policy.timeouts.idle
+        self._total = call.deadline
+        self.verdict: Failure | None = None
+        self._loop = asyncio.get_running_loop()
+        self._limit = settlement.first_output_by
+        self._timer = self._loop.call_at(min(self._limit, self._total), self._look)
+
+    def progress(self) -> None:
+        """Real output was seen."""
+        now = self._clock.now()
+        self._limit = now + self._idle
+        attempt = self._settlement.attempt
+        if attempt.first_output_at is None:
+            attempt.first_output_at = now
+            self._settlement.call.record.first_output_at = now
+
+    def stop(self) -> None:
+        """No clock runs any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._clock.now()
+        due = min(self._limit, self._total)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
+            return
+        self.verdict = Failure(error_class=ErrorClass.TIMEOUT, message=self._reason(now))
+        self._upstream.close()
+
+    def _reason(self, now: float) -> str:
+        if now >= self._total:
+            return "the request's total deadline passed in the middle of the stream"
+        if self._settlement.attempt.first_output_at is None:
+            return "the stream opened but showed no output in time"
+        return f"the stream showed no output for {self._idle:g} s"
+
+
+def _empty() -> Failure:
+    return Failure(error_class=ErrorClass.SOFT_FAILURE, message="the stream ended without any output")
+
+
+def _break_error(failure: Failure) -> SidestepError:
+    code = {ErrorClass.TIMEOUT: "stream_stalled"}.get(failure.error_class, "stream_broken")
+    return SidestepError(
+        f"the answer is incomplete: {failure.message}", status=502, code=failure.code or code, should_retry=False
+    )

@@ -1,0 +1,177 @@
+"""The app's listener: one HTTP request in, one reply out, over aiohttp's low-level server."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from urllib.parse import unquote
+
+from aiohttp import HttpVersion11, web
+from aiohttp.web_exceptions import HTTPException
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.clock import Clock
+from proxy.config.secrets import Secret
+from proxy.config.snapshot import Snapshot
+from proxy.engine import Engine
+from proxy.envelope import encode
+from proxy.errors import ClientError, ProviderVerdict, SidestepError
+from proxy.messages import Operation, Request
+from proxy.record import Record
+from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
+from proxy.server.models import model_list, one_model
+from proxy.server.request import operation_of, parse_request, request_id
+
+NewRecord = Callable[[Request, Mapping[str, str], float], Record]
+"""Makes the record of a request from its headers (trace context) and its start."""
+
+_MODELS = "/v1/models"
+
+
+class DataListener:
+    """Handles every request on `server.listen`. `ready` turns false while draining."""
+
+    def __init__(self, engine: Engine, clock: Clock, new_record: NewRecord) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._new_record = new_record
+        self.ready = True
+
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Raises nothing but cancellation."""
+        started = self._clock.now()
+        path = http.raw_path.partition("?")[0]
+        if path in {"/livez", "/readyz"}:
+            return self._probe(path)
+        headers = {name.lower(): value for name, value in http.headers.items()}
+        identifier = request_id(headers.get("x-request-id"), f"{self._clock.bits(128):032x}")
+        snapshot = self._engine.generation.snapshot
+        own = {"x-request-id": identifier, "x-sidestep-generation": snapshot.generation}
+        try:
+            operation = _admit(http, path, headers, snapshot)
+            if operation is None:
+                return _json_response(_models_document(path, snapshot), own)
+        except ClientError as error:
+            return _refusal(error, None, own)
+        return await self._answer(http, headers, identifier, operation, started)
+
+    async def _answer(
+        self, http: web.BaseRequest, headers: Mapping[str, str], identifier: str, operation: Operation, started: float
+    ) -> web.StreamResponse:
+        """Read, parse, run the pipeline, write; whatever happens, the record is finished once."""
+        engine = self._engine
+        bare = Request(id=identifier, operation=operation, path=http.raw_path, body=b"", document={}, received=started)
+        record = self._new_record(bare, headers, started)
+        engine.registry.in_flight += 1
+        reply = None
+        try:
+            body = await _read_body(http, headers, engine.generation.snapshot)
+            record.request = parse_request(
+                identifier=identifier,
+                path=http.raw_path,
+                operation=operation,
+                headers=headers,
+                body=body,
+                received=started,
+            )
+            reply = await engine.handle(record.request, record)
+            record.status = reply.status
+            record.response_bytes = len(reply.body)
+            return await write_reply(http, reply, reply_headers(record, self._clock.now()))
+        except SidestepError as error:
+            record.error = error
+            record.status = error.status
+            return _refusal(error, record, reply_headers(record, self._clock.now()))
+        except (asyncio.CancelledError, ConnectionError):
+            record.cancelled = True
+            raise
+        finally:
+            if reply is not None and reply.stream is not None:
+                reply.stream.close()
+            engine.registry.in_flight -= 1
+            engine.finish(record)
+
+    def _probe(self, path: str) -> web.Response:
+        ready = path == "/livez" or self.ready
+        status, text = (200, b"ok\n") if ready else (503, b"draining\n")
+        return web.Response(status=status, body=text, headers={"server": SERVER_NAME, "content-type": "text/plain"})
+
+
+def _admit(http: web.BaseRequest, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:
+    """Decide by raw path, method and key alone; None is a question for the model list."""
+    operation = operation_of(path)
+    models = path == _MODELS or path.startswith(_MODELS + "/")
+    if operation is None and not models:
+        raise ClientError("there is no such endpoint here", status=404, code="no_route")
+    wanted = "GET" if models else "POST"
+    if http.method != wanted:
+        raise ClientError(f"this endpoint takes {wanted}", status=405, code="method_not_allowed")
+    _check_key(headers.get("authorization", ""), snapshot.server.client_keys)
+    return operation
+
+
+def _check_key(authorization: str, keys: tuple[Secret, ...]) -> None:
+    if not keys:
+        return
+    scheme, _, candidate = authorization.partition(" ")
+    # Every key is compared, so that the time taken does not tell which one was nearly right.
+    matches = [key.matches(candidate.strip()) for key in keys]
+    if scheme.lower() != "bearer" or not any(matches):
+        raise ClientError("the client key is missing or wrong", status=401, code="invalid_client_key")
+
+
+async def _read_body(http: web.BaseRequest, headers: Mapping[str, str], snapshot: Snapshot) -> bytes:
+    """Read the whole body within its limits. Raises ClientError 400, 408, 413, 415 or 417."""
+    limits = snapshot.server.limits
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise ClientError("a compressed body is not taken", status=415, code="unsupported_media_type")
+    too_large = ClientError(f"the body is larger than {limits.body} bytes", status=413, code="body_too_large")
+    if (http.content_length or 0) > limits.body:
+        raise too_large
+    await _answer_expectation(http, headers)
+    pieces = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body_time):
+            while piece := await http.content.readany():
+                size += len(piece)
+                if size > limits.body:
+                    raise too_large
+                pieces.append(piece)
+    except TimeoutError:
+        message = f"the body did not arrive within {limits.body_time:g} s"
+        raise ClientError(message, status=408, code="body_too_slow") from None
+    except (RequestPayloadError, HTTPException, ValueError):
+        raise ClientError("the body is not framed as HTTP/1.1 says", code="bad_http") from None
+    return b"".join(pieces)
+
+
+async def _answer_expectation(http: web.BaseRequest, headers: Mapping[str, str]) -> None:
+    """Send `100 Continue` only now, when the body is going to be read (RFC 9110 section 10.1.1)."""
+    expectation = headers.get("expect")
+    if expectation is None or http.version != HttpVersion11:
+        return
+    if expectation.lower() != "100-continue":
+        raise ClientError("only 'Expect: 100-continue' is understood", status=417, code="expectation_failed")
+    writer = http.writer
+    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # The interim response is not part of the answer, which is still unsent.
+    writer.output_size = 0
+
+
+def _models_document(path: str, snapshot: Snapshot) -> object:
+    if path == _MODELS:
+        return model_list(snapshot)
+    return one_model(snapshot, unquote(path.removeprefix(_MODELS + "/")))
+
+
+def _json_response(document: object, headers: Mapping[str, str]) -> web.Response:
+    own = {"content-type": "application/json", "server": SERVER_NAME}
+    return web.Response(body=encode(document), headers={**own, **headers})
+
+
+def _refusal(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> web.Response:
+    response = error_response(error, record, headers)
+    if error.status == 405:
+        response.headers["allow"] = "GET" if "GET" in error.message else "POST"
+    if error.status in {408, 413, 417} and not isinstance(error, ProviderVerdict):
+        response.force_close()
+    return response

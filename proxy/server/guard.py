@@ -1,0 +1,111 @@
+"""What aiohttp's server lacks: a deadline for headers, a cap on connections, and errors that echo nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.config.snapshot import Limits
+from proxy.errors import ClientError, SidestepError
+from proxy.server.answer import error_response
+
+KEEPALIVE = 75.0
+"""Seconds that an idle client connection is kept open."""
+LINGER = 2.0
+"""Seconds that the rest of a refused body is read away, so that the client gets to see why."""
+MAX_HEADERS = 128
+MAX_LINE = 8190
+"""Bytes of the request line and of any one header (RFC 9112 section 3 asks for at least 8000)."""
+READ_BUFFER = 64 * 1024
+
+HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class GuardedServer(web.Server):
+    """aiohttp's low-level server with our limits. A client that leaves cancels its handler."""
+
+    def __init__(self, handler: HttpHandler, limits: Limits) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE,
+            lingering_time=LINGER,
+            max_headers=MAX_HEADERS,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            read_bufsize=READ_BUFFER,
+        )
+        self.limits = limits
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of one new connection."""
+        return GuardedConnection(self, loop=self._loop, **self._kwargs)
+
+
+class GuardedConnection(RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_header_timer", "_limits", "_server")
+
+    def __init__(self, server: GuardedServer, **settings: Any) -> None:  # noqa: ANN401  aiohttp's own keywords
+        super().__init__(server, **settings)
+        self._server = server
+        self._limits = server.limits
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuse what is over the limit by closing it; there is no request yet that could be answered."""
+        super().connection_made(transport)
+        if len(self._server.connections) > self._limits.connections and isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop the clock."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Run a clock from the first byte of a request to the end of its headers (aiohttp has none of its own)."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before or self._current_request is not None:
+            self._stop_timer()
+        elif self._header_timer is None and not self._messages and self._waiter is not None:
+            self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  it quotes the client's bytes
+    ) -> web.StreamResponse:
+        """Say what kind of mistake it was, in OpenAI's shape, and nothing of what was sent."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log_exception("a request handler failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun; it cannot become another one")
+        response = error_response(_parse_error(status, exc), None, {})
+        response.force_close()
+        return response
+
+    def _stop_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+def _parse_error(status: int, exc: BaseException | None) -> SidestepError:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return SidestepError("sidestep failed to handle this request; its log says why", status=status)
+    if isinstance(exc, LineTooLong):
+        return ClientError("the request line or a header is too long", status=431, code="headers_too_large")
+    if exc is not None and "Too many headers" in str(exc):
+        return ClientError("there are too many headers", status=431, code="headers_too_large")
+    return ClientError("the request is not well-formed HTTP/1.1", status=400, code="bad_http")

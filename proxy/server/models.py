@@ -1,0 +1,35 @@
+"""`GET /v1/models`: what the app may ask for, out of the configuration alone. Pure."""
+
+from typing import Any
+
+from proxy.config.snapshot import Provider, Snapshot
+from proxy.errors import ClientError
+
+
+def model_list(snapshot: Snapshot) -> dict[str, Any]:
+    """The union over the enabled providers' mapped names, in OpenAI's shape, in order of the providers' priority."""
+    owners: dict[str, str] = {}
+    for provider in sorted(snapshot.providers.values(), key=lambda provider: provider.priority):
+        if provider.enabled and provider.configured:
+            for name in model_names(provider):
+                owners.setdefault(name, provider.name)
+    return {"object": "list", "data": [_model(name, owner) for name, owner in owners.items()]}
+
+
+def one_model(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    """One entry of the list. Raises ClientError 404."""
+    for model in model_list(snapshot)["data"]:
+        if model["id"] == name:
+            return dict(model)
+    raise ClientError("there is no such model here", status=404, code="model_not_found", param="model")
+
+
+def model_names(provider: Provider) -> list[str]:
+    """Names that a client may use for this provider: the mapped ones, and what `default` stands for."""
+    names = [name for name in provider.models if name != "default"]
+    default = provider.models.get("default")
+    return [*names, default] if default and default not in names else names
+
+
+def _model(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
