@@ -1,0 +1,70 @@
+"""What a finished `Record` amounts to: the readings that spans, metrics and log lines share, so that they agree."""
+
+from proxy.errors import ErrorClass, ProviderVerdict
+from proxy.record import Attempt, Record
+
+MAYBE_BILLED = frozenset({ErrorClass.TIMEOUT, ErrorClass.BROKEN, ErrorClass.CANCELLED})
+"""Classes after which nobody on our side knows whether the provider finished, and so charges for, its answer."""
+
+
+def bounded(text: str, limit: int) -> str:
+    """Cut a foreign string to `limit` characters of valid UTF-8: JSON may hold lone surrogates, protobuf may not."""
+    cut = text[:limit]
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")
+
+
+def outcome(record: Record) -> str:
+    """How the request ended for the client; every request has exactly one.
+
+    `broken` (a committed stream was cut), `cancelled` (the client left), `failed` (5xx), `refused` (4xx),
+    `degraded` (answered, but not by a provider's answer to the question), `ok`.
+    """
+    if record.broken is not None:
+        return "broken"
+    if record.cancelled:
+        return "cancelled"
+    if record.error is not None:
+        return "failed" if record.error.status >= 500 else "refused"
+    return "degraded" if record.degraded else "ok"
+
+
+def error_type(record: Record) -> str | None:
+    """Find the `error.type` of the whole request: our own code, or the class of what broke; None without error.
+
+    A provider's verdict carries the provider's own code, of which there is no end, so its class is told instead.
+    """
+    if record.broken is not None:
+        return record.broken.error_class.value
+    if record.cancelled or record.error is None:
+        return None
+    if isinstance(record.error, ProviderVerdict):
+        last = record.attempts[-1].failure if record.attempts else None
+        return last.error_class.value if last else "invalid_request"
+    return record.error.code
+
+
+def maybe_billed(attempt: Attempt) -> bool:
+    """Whether the provider had the whole request and may charge for an answer that never came through."""
+    failure = attempt.failure
+    return failure is not None and failure.sent and failure.error_class in MAYBE_BILLED
+
+
+def duration(record: Record) -> float:
+    """Seconds from the request's start to the settlement of its answer."""
+    return max(0.0, record.ended - record.started)
+
+
+def overhead(record: Record) -> float:
+    """Seconds that sidestep itself took.
+
+    The request's duration, less the time in which an attempt was under way (overlaps counted once), less the back-off
+    waited before attempts. What a slow client took to read its answer falls into the last attempt, not in here.
+    """
+    upstream = 0.0
+    covered = record.started
+    for attempt in sorted(record.attempts, key=lambda each: each.started):
+        begun = max(covered, attempt.started)
+        upstream += max(0.0, attempt.ended - begun)
+        covered = max(covered, attempt.ended)
+    waited = sum(attempt.waited for attempt in record.attempts)
+    return max(0.0, duration(record) - upstream - waited)
