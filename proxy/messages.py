@@ -142,6 +142,8 @@ class AnswerFacts:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     finish_reasons: tuple[str, ...] = ()
+    skipped_events: int = 0
+    """Events of a stream that were not JSON and were left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,18 @@
-"""How providers speak. Sans-I/O: bytes and events in, bytes and events out, testable at every cut position."""
+"""How providers speak. Sans-I/O: bytes and events in, bytes and events out, testable at every cut position.
+
+sse.py             bytes -> events                      stream.py          events -> what is forwarded, and the end
+documents.py       JSON without surprises               chat_stream.py     ... for chunks
+classify.py        error bodies -> one class            event_stream.py    ... for typed events
+answers.py         plain bodies -> an answer or not     pictures.py        image bytes -> kind, size, completeness
+openai.py  openrouter.py  pollinations.py  pollinations_images.py          one dialect each
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from proxy.dialects.base import Dialect
+from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openrouter import OPENROUTER
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OpenAIDialect(), "openrouter": OPENROUTER})
+"""A provider's `dialect:` -> how to speak to it."""

@@ -1,8 +1,9 @@
-"""The protocol that a dialect fulfils. Adding a provider that speaks OpenAI needs YAML only; any other needs one of these.
+"""The protocol that a dialect fulfils.
 
-A dialect knows nothing of sockets, time or policy. It turns a `Request` into a `WireRequest`, and what came back into
-an `Answer`, a `StreamReader` or a `Failure`. `Retry-After` and rate-limit headers are read by the caller; a dialect
-fills `Failure.retry_after` only from what its provider says in the body.
+Adding a provider that speaks OpenAI needs YAML only; any other needs one of these. A dialect knows nothing of sockets,
+time or policy. It turns a `Request` into a `WireRequest`, and what came back into an `Answer`, a `StreamReader` or a
+`Failure`. `Retry-After` and rate-limit headers are read by the caller; a dialect fills `Failure.retry_after` only from
+what its provider says in the body.
 """
 
 from typing import Protocol
@@ -27,14 +28,14 @@ class StreamReader(Protocol):
         """Take the next bytes. After `ended` or `failure` it is not called again."""
 
     def close(self) -> Fed:
-        """The upstream ended. Returns the rest; `failure` is `broken` unless the answer was complete."""
+        """Take note that the upstream ended; `failure` is `broken` unless the answer was complete."""
 
 
 class Dialect(Protocol):
     """One provider's way of speaking."""
 
     def encode(self, request: Request, provider: Provider, model: str) -> WireRequest | Failure:
-        """Write the call for `model` (the provider's name). A request it cannot express is a Failure (`unsupported`)."""
+        """Write the call for `model` (the provider's name); a Failure (`unsupported`) when it cannot be expressed."""
 
     def failure(self, head: Head, body: bytes) -> Failure:
         """Classify an answer with status >= 300 (a redirect is a `server_error`: it is never followed)."""

@@ -1,0 +1,198 @@
+"""Whether a complete answer under 200 is one: the judge of plain bodies, for every operation of the OpenAI API.
+
+Status 200 is not success. Providers send errors, HTML, empty and null answers under it, and a failover proxy that
+counts those as success never fails over.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from proxy.dialects.classify import Signals, failure_of, read_error, told_by
+from proxy.dialects.documents import mapping, mappings, read_json, solid, text
+from proxy.dialects.facts import note
+from proxy.errors import ErrorClass, Failure
+from proxy.messages import Answer, AnswerFacts, Expect, Head, Operation, Request, WireRequest
+
+BAD_FINISHES: Mapping[str, ErrorClass] = MappingProxyType(
+    {
+        "error": ErrorClass.SERVER_ERROR,  # OpenRouter, Mistral
+        "insufficient_system_resource": ErrorClass.OVERLOADED,  # DeepSeek
+    }
+)
+"""Finish reasons that say the provider failed midway."""
+
+_CUT_SHORT = frozenset({"length", "model_length", "max_tokens"})
+_OUTPUT_KEYS = (
+    "content",
+    "text",
+    "tool_calls",
+    "refusal",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "function_call",
+    "audio",
+    "images",
+)
+
+
+def speaks(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice holds real output: content, reasoning, refusal, tool call, audio, image. A role is none."""
+    said = (mapping(choice.get("delta")), mapping(choice.get("message")), choice)
+    return any(solid(part.get(key)) for part in said if part for key in _OUTPUT_KEYS)
+
+
+def failed_choice(choice: Mapping[str, Any], signals: Signals) -> Failure | None:
+    """Return the failure that a choice carries inside, if any (OpenRouter: `choices[0].error`, finish `error`)."""
+    if choice.get("error"):
+        return failure_of(read_error(choice), signals, status=200)
+    error_class = BAD_FINISHES.get(text(choice.get("finish_reason")))
+    if error_class is None:
+        return None
+    return Failure(error_class=error_class, message="the provider failed in the middle of its answer")
+
+
+def emptiness(reasons: Collection[str], facts: AnswerFacts, request: Request) -> Failure | None:
+    """Judge an answer without any output; None when even so it is a legitimate one.
+
+    Legitimate: the token limit was used up (by hidden reasoning, as a rule), which another provider would only
+    repeat; or a stop sequence of the client's came first, after tokens were spent.
+    """
+    if "content_filter" in reasons:
+        return Failure(error_class=ErrorClass.CONTENT_POLICY, message="the provider's filter withheld the whole answer")
+    if _CUT_SHORT.intersection(reasons) and facts.output_tokens != 0:
+        return None
+    if "stop" in reasons and request.document.get("stop") and facts.output_tokens:
+        return None
+    return soft("the answer is empty")
+
+
+def soft(message: str) -> Failure:
+    """Make the failure of a 200 that is no answer."""
+    return Failure(error_class=ErrorClass.SOFT_FAILURE, message=message, status=200)
+
+
+def judge(request: Request, wire: WireRequest, head: Head, body: bytes, signals: Signals) -> Answer | Failure:
+    """Judge a complete 2xx body; a good one is passed on unchanged."""
+    if not body.strip():
+        return soft("the body is empty")
+    media = head.media_type
+    if wire.expect is Expect.BYTES:
+        return _judge_bytes(request, head, body, signals)
+    if media == "text/html" or (media != "application/json" and body.lstrip()[:1] == b"<"):
+        return soft("the provider sent a page instead of an answer")
+    if media == "text/event-stream" and wire.expect is not Expect.SSE:
+        return soft("asked for a plain answer, got a stream")
+    try:
+        document = read_json(body)
+    except ValueError:
+        return Failure(error_class=ErrorClass.BROKEN, message="the answer is not JSON", status=200)
+    return _judge_document(request, wire, document, body, signals)
+
+
+def _judge_document(
+    request: Request, wire: WireRequest, document: object, body: bytes, signals: Signals
+) -> Answer | Failure:
+    if error := _error_inside(document):
+        return failure_of(read_error(error), signals, status=200, body=body)
+    if not isinstance(document, dict):
+        return soft("the answer is not an object")
+    if wire.expect is Expect.SSE:
+        return soft("asked for a stream, got a plain answer")
+    facts = AnswerFacts()
+    note(facts, document)
+    problem = _JUDGES[request.operation](document, facts, request, signals)
+    return problem or Answer(body=body, facts=facts)
+
+
+def _judge_bytes(request: Request, head: Head, body: bytes, signals: Signals) -> Answer | Failure:
+    """Judge audio, or a transcript, which may be JSON or plain text as the client asked."""
+    media = head.media_type
+    transcript = request.operation is not Operation.SPEECH
+    if media == "text/html":
+        return soft("the provider sent a page instead of an answer")
+    if media == "application/json" or media.endswith("+json"):
+        told = told_by(body)
+        if not transcript or _error_inside_bytes(body):
+            return failure_of(told, signals, status=200, body=body)
+    elif media.startswith("text/") and not transcript:
+        return soft(f"asked for audio, got {media}")
+    return Answer(body=body, content_type=head.headers.get("content-type", "application/octet-stream"))
+
+
+def _error_inside_bytes(body: bytes) -> bool:
+    try:
+        return _error_inside(read_json(body)) is not None
+    except ValueError:
+        return True
+
+
+def _error_inside(document: object) -> object | None:
+    """Return the part of a 200's body that is an error, or None."""
+    if isinstance(document, list):
+        document = document[0] if document else None
+    found = mapping(document)
+    return document if found.get("error") or found.get("object") == "error" or found.get("fault") else None
+
+
+_Judge = Callable[[Mapping[str, Any], AnswerFacts, Request, Signals], Failure | None]
+
+
+def _judge_choices(
+    document: Mapping[str, Any], facts: AnswerFacts, request: Request, signals: Signals
+) -> Failure | None:
+    choices = mappings(document.get("choices"))
+    facts.finish_reasons = tuple(reason for choice in choices if (reason := text(choice.get("finish_reason"))))
+    for choice in choices:
+        if failure := failed_choice(choice, signals):
+            return failure
+    if any(speaks(choice) for choice in choices):
+        return None
+    return emptiness(facts.finish_reasons, facts, request)
+
+
+def _judge_response(
+    document: Mapping[str, Any], facts: AnswerFacts, request: Request, signals: Signals
+) -> Failure | None:
+    status = document.get("status")
+    if status == "cancelled":
+        return Failure(error_class=ErrorClass.SERVER_ERROR, message="the provider cancelled the response", status=200)
+    if status == "failed":
+        return failure_of(read_error(document), signals, status=200)
+    if status in {"queued", "in_progress"} or solid(document.get("output")):
+        return None
+    reason = text(mapping(document.get("incomplete_details")).get("reason"))
+    return emptiness((_RESPONSE_REASONS.get(reason, reason),), facts, request)
+
+
+_RESPONSE_REASONS = MappingProxyType({"max_output_tokens": "length"})
+
+
+def _judge_list(key: str) -> _Judge:
+    def judge_list(
+        document: Mapping[str, Any], _facts: AnswerFacts, _request: Request, _signals: Signals
+    ) -> Failure | None:
+        return None if mappings(document.get(key)) else soft(f"the answer's `{key}` is empty")
+
+    return judge_list
+
+
+def _judge_images(
+    document: Mapping[str, Any], _facts: AnswerFacts, _request: Request, _signals: Signals
+) -> Failure | None:
+    pictures = mappings(document.get("data"))
+    drawn = any(text(picture.get("b64_json")) or text(picture.get("url")) for picture in pictures)
+    return None if drawn else soft("the answer holds no image")
+
+
+_JUDGES: Mapping[Operation, _Judge] = MappingProxyType(
+    {
+        Operation.CHAT: _judge_choices,
+        Operation.COMPLETIONS: _judge_choices,
+        Operation.RESPONSES: _judge_response,
+        Operation.EMBEDDINGS: _judge_list("data"),
+        Operation.MODERATIONS: _judge_list("results"),
+        Operation.IMAGES: _judge_images,
+    }
+)
