@@ -1,0 +1,103 @@
+"""`sidestep run`: serve until a signal says stop."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from aiohttp import http_parser
+
+from proxy.config.load import load
+from proxy.config.snapshot import Address, Snapshot
+from proxy.errors import ConfigError
+from proxy.server.sidecar import ListenError, Sidecar
+from proxy.telemetry.logs import configure
+
+EXIT_CONFIG = 1
+EXIT_UNREADABLE = 2
+EXIT_LISTEN = 3
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command's options."""
+    parser = subparsers.add_parser("run", help="serve", description="Serve until SIGTERM or SIGINT.")
+    parser.add_argument("--routes", type=Path, default=Path("routes.yaml"), metavar="FILE", help="default: routes.yaml")
+    parser.add_argument("--policies", type=Path, metavar="DIR", help="default: policies/ beside the routes file")
+    parser.add_argument("--listen", type=_address, metavar="HOST:PORT", help="wins over server.listen")
+    parser.add_argument("--admin", type=_address, metavar="HOST:PORT", help="wins over server.admin.listen")
+    parser.add_argument("--log-format", choices=("json", "console"), default="json")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load, serve, drain. Returns 0 after an orderly end, 1 or 2 for the configuration, 3 for a taken port."""
+    try:
+        snapshot = load(arguments.routes, arguments.policies, os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNREADABLE if error.unreadable else EXIT_CONFIG
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        print("aiohttp was installed without its C parser; sidestep does not serve without it", file=sys.stderr)
+        return EXIT_LISTEN
+    closer = configure(arguments.log_format, arguments.log_level)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(serve(_with_addresses(snapshot, arguments)))
+    finally:
+        closer.close()
+
+
+async def serve(snapshot: Snapshot) -> int:
+    """Serve until the first signal, drain until the second or until everything has ended."""
+    sidecar = Sidecar(snapshot)
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (second if first.is_set() else first).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        await sidecar.start()
+        await first.wait()
+        draining = asyncio.ensure_future(sidecar.drain())
+        hurried = asyncio.ensure_future(second.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurried):
+            task.cancel()
+    except ListenError as error:
+        print(error, file=sys.stderr)
+        return EXIT_LISTEN
+    finally:
+        await sidecar.close()
+    return 0
+
+
+def _with_addresses(snapshot: Snapshot, arguments: argparse.Namespace) -> Snapshot:
+    server = snapshot.server
+    if arguments.listen:
+        server = replace(server, listen=arguments.listen)
+    if arguments.admin:
+        server = replace(server, admin=replace(server.admin, listen=arguments.admin))
+    return replace(snapshot, server=server)
+
+
+def _address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not HOST:PORT")
+    return Address(host.strip("[]"), int(port))
+
+
+def _loop_factory():  # type: ignore[no-untyped-def]
+    """uvloop where it is installed, else asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
