@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openai import OPENAI
 from proxy.dialects.openrouter import OPENROUTER
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OpenAIDialect(), "openrouter": OPENROUTER})
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OPENAI, "openrouter": OPENROUTER})
 """A provider's `dialect:` -> how to speak to it."""

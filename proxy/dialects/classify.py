@@ -82,7 +82,7 @@ class Told:
     """Codes and types as the provider spells them, the most specific first."""
     status: int | None = None
     """The status that the body itself claims."""
-    error: Mapping[str, Any] = field(default=NOTHING, repr=False)
+    error: Mapping[str, Any] = field(default_factory=lambda: NOTHING, repr=False)
     """The error object."""
     structured: bool = False
     """Whether the body was a JSON object at all."""

@@ -130,8 +130,8 @@ OPENAI_SIGNALS = Signals(
 class OpenAIDialect:
     """The OpenAI API with one provider family's paths and error signals."""
 
-    signals: Signals = OPENAI_SIGNALS
-    paths: Mapping[Operation, str] = PATHS
+    signals: Signals
+    paths: Mapping[Operation, str]
 
     def encode(self, request: Request, provider: Provider, model: str) -> WireRequest | Failure:
         """Write the call for `model`, at the operation's path under the provider's `base_url`."""
@@ -155,6 +155,9 @@ class OpenAIDialect:
         if request.operation in CHUNKED:
             return EventReader(ChatGrammar(request, self.signals, keep_text=keep_text), self.signals)
         return EventReader(TypedGrammar(request, self.signals, keep_text=keep_text), self.signals)
+
+
+OPENAI = OpenAIDialect(OPENAI_SIGNALS, PATHS)
 
 
 def write_call(request: Request, provider: Provider, model: str, *, url: str, template: str) -> WireRequest:
