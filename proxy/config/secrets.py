@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class Secret:
-    """Holds a key or token; every way of showing it shows `***`. `reveal()` is called only where bytes go to a socket."""
+    """Holds a key or token; every way of showing it shows `***`. `reveal()` is called only where bytes are sent."""
 
     __slots__ = ("_value",)
 

@@ -90,7 +90,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
-    """Extra attempts per route: at most `ratio` of the requests of the last 10 s, and never fewer than `min` per second."""
+    """Extra attempts per route: at most `ratio` of the last 10 s' requests, and never fewer than `min` per second."""
 
     ratio: float = 0.2
     min: float = 3.0
