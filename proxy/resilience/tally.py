@@ -28,10 +28,10 @@ class Tally:
         self._second = 0
 
     def add(self, now: float, span: float, *, first: int = 0, second: int = 0) -> None:
-        """Count events that happen now; `now` never decreases."""
+        """Count events that happen now; one told a little late counts into the newest slice."""
         self._forget(now, span)
         number = floor(now / span * _SLICES)
-        if not self._slices or self._slices[-1].number != number:
+        if not self._slices or self._slices[-1].number < number:
             self._slices.append(_Slice(number))
         self._slices[-1].first += first
         self._slices[-1].second += second

@@ -64,11 +64,11 @@ class Window:
         self._cached_at = 0.0
 
     def record(self, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
-        """Note an attempt that ended now. `now` never decreases; `first_output` is None when there was none to time."""
+        """Note an attempt that ended now, after `duration` s; `first_output` is None when there was none to time."""
         self._cached = None
         self._forget(now)
         number = floor(now / self._length * _SLICES)
-        if not self._slices or self._slices[-1].number != number:
+        if not self._slices or self._slices[-1].number < number:
             self._slices.append(_Slice(number))
         newest = self._slices[-1]
         newest.requests += 1

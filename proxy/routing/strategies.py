@@ -108,9 +108,11 @@ def _weighted_round_robin(candidates: Sequence[Candidate], rotation: Rotation, _
 
 def _effective_weights(candidates: Sequence[Candidate]) -> dict[str, float]:
     """Weigh by configured weight, observed success and share; a weight of 0 is never first, unless all are 0."""
-    all_zero = all(each.weight == 0 for each in candidates)
+    heaviest = max((each.weight for each in candidates), default=0.0)
     return {
-        each.name: (1.0 if all_zero else each.weight) * max(_LEAST_SUCCESS, _believed_success(each)) * each.share
+        each.name: (each.weight / heaviest if heaviest else 1.0)  # relative, so that no product vanishes
+        * max(_LEAST_SUCCESS, _believed_success(each))
+        * each.share
         for each in candidates
     }
 

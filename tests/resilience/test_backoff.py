@@ -8,7 +8,9 @@ from proxy.resilience.backoff import backoff
 DRAWS = st.floats(0, 1, exclude_max=True)
 
 
-@pytest.mark.parametrize(("repeat", "seconds"), [(0, 0.25), (1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0), (99, 5.0)])
+@pytest.mark.parametrize(
+    ("repeat", "seconds"), [(0, 0.25), (1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0), (99, 5.0)]
+)
 def test_without_jitter_the_wait_doubles_up_to_its_bound(repeat, seconds):
     assert backoff(Backoff(jitter="none"), repeat, 0.5) == seconds
 

@@ -102,6 +102,8 @@ def test_no_text_makes_a_parser_raise(text):
         assert read(text) is None or isinstance(read(text), float)
 
 
-@given(st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"))
+@given(
+    st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z")
+)
 def test_no_timestamp_however_wrong_makes_the_parser_raise(text):
     assert moment(text) is None or isinstance(moment(text), float)
