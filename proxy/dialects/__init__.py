@@ -13,6 +13,9 @@ from types import MappingProxyType
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai import OPENAI
 from proxy.dialects.openrouter import OPENROUTER
+from proxy.dialects.pollinations import POLLINATIONS
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OPENAI, "openrouter": OPENROUTER})
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {"openai": OPENAI, "openrouter": OPENROUTER, "pollinations": POLLINATIONS}
+)
 """A provider's `dialect:` -> how to speak to it."""

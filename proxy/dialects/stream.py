@@ -100,7 +100,7 @@ class EventReader:
     def _take(self, event: Event) -> Taken:
         if event.data is None:
             return self._take_dataless(event.raw)
-        if event.data.startswith(b"[DONE]"):
+        if event.data.lstrip().startswith(b"[DONE]"):
             failure = self._grammar.verdict()
             return Taken(failure=failure) if failure else Taken(event.raw, output=True, ended=True)
         try:
