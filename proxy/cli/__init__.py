@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status."""
     parser = argparse.ArgumentParser(
         prog="sidestep",
-        description="A sidecar reverse proxy for AI providers: an answer from a provider that works, or one honest error.",
+        description="A sidecar reverse proxy for AI providers: an answer from a provider that works.",
     )
     parser.add_argument("--version", action="version", version=f"sidestep {version('sidestep')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)

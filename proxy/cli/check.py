@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from proxy.config.load import load
 from proxy.config.snapshot import Snapshot
@@ -13,7 +12,7 @@ from proxy.errors import ConfigError
 GOOD, PROBLEMS, UNREADABLE = 0, 1, 2
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser(
         "check",

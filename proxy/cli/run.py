@@ -2,11 +2,14 @@
 
 import argparse
 import asyncio
+import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from aiohttp import http_parser
 
@@ -14,7 +17,7 @@ from proxy.config.load import load
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
 from proxy.server.sidecar import ListenError, Sidecar
-from proxy.telemetry.logs import configure
+from proxy.telemetry.logs import Closer, configure
 
 EXIT_CONFIG = 1
 EXIT_UNREADABLE = 2
@@ -46,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     closer = configure(arguments.log_format, arguments.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(_with_addresses(snapshot, arguments)))
+            return runner.run(serve(_with_addresses(snapshot, arguments), closer))
     finally:
         closer.close()
 
 
-async def serve(snapshot: Snapshot) -> int:
+async def serve(snapshot: Snapshot, logs: Closer) -> int:
     """Serve until the first signal, drain until the second or until everything has ended."""
-    sidecar = Sidecar(snapshot)
+    sidecar = Sidecar(snapshot, log_lines_dropped=lambda: logs.dropped)
     first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -94,10 +97,8 @@ def _address(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]
-    """uvloop where it is installed, else asyncio's own loop."""
-    try:
-        import uvloop
-    except ImportError:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop where it is installed, else asyncio's own loop."""
+    if importlib.util.find_spec("uvloop") is None:
         return None
-    return uvloop.new_event_loop
+    return cast("Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop)

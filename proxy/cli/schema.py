@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from typing import Any
 
 from proxy.config.shape import SCHEMAS, schema_text
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser("schema", help="print the JSON Schema of routes.yaml or of a policy, for editors")
     parser.add_argument("name", choices=SCHEMAS)

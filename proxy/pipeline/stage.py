@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 Handler = Callable[[Call], Awaitable[Result]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage(Generic[Result]):
     """A name for the span and what it does: `async (call, next) -> result`."""
 

@@ -18,6 +18,7 @@ from proxy.messages import Operation, Request
 from proxy.record import Record
 from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
 from proxy.server.models import model_list, one_model
+from proxy.server.probe import probe
 from proxy.server.request import operation_of, parse_request, request_id
 
 NewRecord = Callable[[Request, Mapping[str, str], float], Record]
@@ -40,7 +41,7 @@ class DataListener:
         started = self._clock.now()
         path = http.raw_path.partition("?")[0]
         if path in {"/livez", "/readyz"}:
-            return self._probe(path)
+            return probe(path, ready=self.ready)
         headers = {name.lower(): value for name, value in http.headers.items()}
         identifier = request_id(headers.get("x-request-id"), f"{self._clock.bits(128):032x}")
         snapshot = self._engine.generation.snapshot
@@ -88,11 +89,6 @@ class DataListener:
                 reply.stream.close()
             engine.registry.in_flight -= 1
             engine.finish(record)
-
-    def _probe(self, path: str) -> web.Response:
-        ready = path == "/livez" or self.ready
-        status, text = (200, b"ok\n") if ready else (503, b"draining\n")
-        return web.Response(status=status, body=text, headers={"server": SERVER_NAME, "content-type": "text/plain"})
 
 
 def _admit(http: web.BaseRequest, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:

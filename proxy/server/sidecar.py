@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.clock import Clock, SystemClock
@@ -11,7 +12,7 @@ from proxy.engine import Engine
 from proxy.server.admin import AdminListener
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
-from proxy.telemetry import Telemetry
+from proxy.telemetry.hub import Telemetry
 
 logger = logging.getLogger("sidestep.server")
 
@@ -29,6 +30,7 @@ class Sidecar:
 
     snapshot: Snapshot
     clock: Clock = field(default_factory=SystemClock)
+    log_lines_dropped: Callable[[], int] = int
     engine: Engine = field(init=False)
     telemetry: Telemetry = field(init=False)
     address: Address = field(init=False)
@@ -40,14 +42,20 @@ class Sidecar:
     def __post_init__(self) -> None:
         self.engine = Engine(self.clock)
         self.engine.adopt(self.snapshot)
-        self.telemetry = Telemetry(self.snapshot.telemetry, self.engine.registry, self.clock)
+        self.telemetry = Telemetry(
+            self.snapshot.telemetry,
+            self.engine.registry,
+            self.clock,
+            lambda: self.engine.generation.snapshot,
+            self.log_lines_dropped,
+        )
         self.engine.observers.append(self.telemetry.observe)
 
     async def start(self) -> None:
         """Bind both listeners and serve. Raises ListenError."""
         server = self.snapshot.server
         self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
-        admin = AdminListener(self.telemetry, lambda: self._data.ready)
+        admin = AdminListener(self.telemetry.metrics, lambda: self._data.ready)
         self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
         self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
         logger.info("listening", extra={"address": str(self.address), "admin_address": str(self.admin_address)})
