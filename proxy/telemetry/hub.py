@@ -1,0 +1,79 @@
+"""All telemetry of one process behind one door: identities out, finished records in."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+from proxy.clock import Clock
+from proxy.config.snapshot import Snapshot
+from proxy.config.snapshot import Telemetry as Settings
+from proxy.messages import Request
+from proxy.record import Record
+from proxy.registry import Registry
+from proxy.telemetry.gauges import Reading
+from proxy.telemetry.logs import log_request
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.propagation import origin
+from proxy.telemetry.reading import reading
+from proxy.telemetry.tracing import Tracing
+
+
+class Telemetry:
+    """Owns tracing and metrics, and writes the request's log line. Made after the fork, closed off the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        clock: Clock,
+        snapshot: Callable[[], Snapshot],
+        log_lines_dropped: Callable[[], int] = int,
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._snapshot = snapshot
+        self._log_lines_dropped = log_lines_dropped
+        own = version("sidestep")
+        self.tracing = Tracing(settings, version=own, bits=clock.bits)
+        self.metrics = Metrics(self._read, version=own)
+
+    def new_record(
+        self, request: Request, headers: Mapping[str, str], started: float, client_address: str = ""
+    ) -> Record:
+        """Begin a record: in the caller's trace when `headers` (lower-case names) name one, else in a new one."""
+        identity = origin(
+            headers.get("traceparent"),
+            headers.get("tracestate"),
+            ratio=self.tracing.settings.traces.sample,
+            bits=self._clock.bits,
+        )
+        return Record(
+            request=request,
+            trace_id=identity.trace_id,
+            server_span_id=identity.server_span_id,
+            operation_span_id=identity.operation_span_id,
+            parent_span_id=identity.parent_span_id,
+            trace_state=identity.trace_state,
+            sampled=identity.sampled,
+            started=started,
+            wall_offset=self._clock.wall() - self._clock.now(),
+            client_address=client_address,
+        )
+
+    def observe(self, record: Record) -> None:
+        """Tell everyone about one finished request; metrics first, because they must always add up."""
+        self.metrics.observe(record)
+        log_request(record)
+        self.tracing.finish(record)
+
+    def close(self) -> None:
+        """Send the last spans; blocks for at most two seconds."""
+        self.tracing.close()
+
+    def _read(self) -> Reading:
+        return reading(
+            self._registry,
+            self._snapshot(),
+            self._clock.now(),
+            spans_dropped=self.tracing.dropped,
+            log_lines_dropped=self._log_lines_dropped(),
+        )

@@ -1,0 +1,193 @@
+"""Log lines: one JSON object for each request and for each change of state, and nothing that a client must not share.
+
+No header values, no bodies, no URLs. What comes from libraries is cut to its first line and loses the texts of its
+exceptions, because those quote what was sent.
+"""
+
+import json
+import logging
+import math
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.record import Attempt, Record
+from proxy.telemetry.facts import bounded, duration, error_type, outcome
+from proxy.telemetry.log_writer import LogWriter, QueueHandler
+
+OURS = "sidestep"
+"""The root of our own loggers: `sidestep.server`, `sidestep.tracing`, ..."""
+MAX_MESSAGE = 2048
+MAX_FIELD = 500
+MAX_MODEL = 100
+MAX_FRAMES = 20
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every LogRecord carries; anything else came in through `extra`."""
+
+logger = logging.getLogger("sidestep.request")
+
+
+def configure(log_format: str = "json", level: str = "info", writer: LogWriter | None = None) -> "Closer":
+    """Send all logging of this process to stdout, through a queue that never blocks.
+
+    `log_format` is `json` or `console`; `level` (debug, info, warning, error) is for our own loggers, libraries speak
+    from warning on. `close()` on what is returned writes the rest and puts everything back.
+    """
+    return Closer(writer or LogWriter(), Console() if log_format == "console" else Json(), level.upper())
+
+
+class Closer:
+    """Undoes `configure`."""
+
+    def __init__(self, writer: LogWriter, formatter: logging.Formatter, level: str) -> None:
+        self._writer = writer
+        self._root, self._ours = logging.getLogger(), logging.getLogger(OURS)
+        self._before = (self._root.handlers[:], self._root.level, self._ours.level)
+        handler = QueueHandler(writer)
+        handler.setFormatter(formatter)
+        self._root.handlers[:] = [handler]
+        self._root.setLevel(logging.WARNING)
+        self._ours.setLevel(level)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that nobody took in time."""
+        return self._writer.dropped
+
+    def close(self) -> None:
+        """Put logging back as it was and write what is left, for at most a second."""
+        handlers, root_level, our_level = self._before
+        self._root.handlers[:] = handlers
+        self._root.setLevel(root_level)
+        self._ours.setLevel(our_level)
+        self._writer.close()
+
+
+def log_request(record: Record) -> None:
+    """Write the line of one finished request."""
+    level = request_level(record)
+    if logger.isEnabledFor(level):
+        logger.log(level, "request", extra=request_log(record))
+
+
+def request_level(record: Record) -> int:
+    """ERROR when the client was failed, WARNING when it took more than the first provider, else INFO."""
+    if record.failed:
+        return logging.ERROR
+    return logging.WARNING if record.failovers or record.degraded else logging.INFO
+
+
+def request_log(record: Record) -> dict[str, Any]:
+    """Make the fields of a request's line; what is unknown is left out."""
+    first = record.first_output_at
+    fields = {
+        "time": _time(record.ended + record.wall_offset),
+        "level": logging.getLevelName(request_level(record)).lower(),
+        "request_id": record.request.id,
+        "trace_id": f"{record.trace_id:032x}",
+        "route": record.route or None,
+        "operation": record.request.operation.value,
+        "model": bounded(record.request.model, MAX_MODEL) or None,
+        "stream": record.request.stream or None,
+        "provider": record.provider or None,
+        "status": record.status,
+        "outcome": outcome(record),
+        "error": error_type(record),
+        "attempts": [_rung(attempt) for attempt in record.attempts],
+        "failover": bool(record.failovers),
+        "degraded": record.degraded or None,
+        "ms": round(duration(record) * 1000, 1),
+        "first_output_ms": None if first is None else round(max(0.0, first - record.started) * 1000, 1),
+        "input_tokens": _total(record, "input_tokens"),
+        "output_tokens": _total(record, "output_tokens"),
+        "bytes": record.response_bytes,
+        "generation": record.generation or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class Json(logging.Formatter):
+    """One JSON object a line: plain ASCII, every control character escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Never raises for what a field holds: a value of no JSON type is told by the name of its type."""
+        line = json.dumps(_plain(line_of(record)), separators=(",", ":"), allow_nan=False)
+        return line.replace("\x7f", "\\u007f")
+
+
+class Console(logging.Formatter):
+    """The same for people: time, level, message, then `name=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Values are written as JSON, so that nothing in them can move the cursor or start a line."""
+        line = line_of(record)
+        head = (str(line.pop("time")), f"{line.pop('level'):<7}", _escaped(line.pop("message")))
+        line.pop("logger")
+        return " ".join((*head, *(f"{name}={_escaped(value)}" for name, value in line.items())))
+
+
+def line_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Gather what one line tells."""
+    ours = record.name == OURS or record.name.startswith(f"{OURS}.")
+    message = record.getMessage()
+    line: dict[str, Any] = {
+        "time": _time(record.created),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": bounded(message if ours else message.partition("\n")[0], MAX_MESSAGE),
+    }
+    if ours:
+        line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
+    if record.exc_info and record.exc_info[1] is not None:
+        line["exception"] = _exception(record.exc_info[1], ours=ours)
+    return line
+
+
+def _exception(error: BaseException, *, ours: bool) -> dict[str, Any]:
+    """Tell where it came from; what it says only when we said it."""
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+    told: dict[str, Any] = {
+        "type": type(error).__qualname__,
+        "stack": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    if ours:
+        told["message"] = str(error)
+    return told
+
+
+def _plain(value: object) -> object:
+    """Make any value one that JSON knows; texts are bounded, secrets show themselves as `***`."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return bounded(value, MAX_MESSAGE)
+    if isinstance(value, Mapping):
+        return {bounded(str(name), MAX_FIELD): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return f"<{type(value).__qualname__}>"
+
+
+def _escaped(value: object) -> str:
+    text = json.dumps(_plain(value), allow_nan=False).replace("\x7f", "\\u007f")
+    bare = isinstance(value, str) and text[1:-1] == value and "=" not in value
+    return text[1:-1] if bare else text
+
+
+def _rung(attempt: Attempt) -> dict[str, Any]:
+    summary = attempt.summary()
+    rung = {"provider": summary.provider, "class": summary.error_class, "ms": summary.milliseconds}
+    return rung if summary.status is None else {**rung, "status": summary.status}
+
+
+def _total(record: Record, name: str) -> int | None:
+    """Sum what the attempts told; None when none told anything."""
+    counts = [count for attempt in record.attempts if (count := getattr(attempt.facts, name)) is not None]
+    return sum(counts) if counts else None
+
+
+def _time(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

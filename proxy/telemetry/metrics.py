@@ -1,0 +1,146 @@
+"""Prometheus metrics: counters and histograms made from finished records, and gauges read at every scrape.
+
+Labels are bounded: routes and providers come from the configuration, everything else from an enumeration; nothing
+that a client writes becomes a label. Every name is documented in docs/telemetry.md, and a test compares the two.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from proxy.record import Attempt, Record
+from proxy.telemetry.facts import duration, maybe_billed, outcome, overhead
+from proxy.telemetry.gauges import Reading, StateCollector
+
+DURATIONS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+"""Seconds: from a cached image to the longest answer that the default total deadline allows."""
+OVERHEADS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.5, 2.0)
+"""Seconds that a proxy may take; most requests should lie below the fourth bound."""
+UNROUTED = "none"
+"""The route of a request that matched none."""
+
+
+class Metrics:
+    """All series of one process, in a registry of their own."""
+
+    def __init__(self, read: Callable[[], Reading] = Reading, *, version: str = "") -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._children: dict[tuple[str, ...], Any] = {}
+        counter, histogram = self._counter, self._histogram
+        self.requests = counter(
+            "requests", "Requests of clients, once each, when they are over.", "route", "operation", "status", "outcome"
+        )
+        self.attempts = counter("attempts", "Upstream calls by the class that they ended in.", "provider", "class")
+        self.retries = counter("retries", "Upstream calls that repeated one on the same provider.", "provider")
+        self.failovers = counter("failovers", "Changes of provider within a request.", "from", "to", "reason")
+        self.degraded = counter("degraded", "Requests that a degradation answered.", "route", "kind")
+        self.tokens = counter("tokens", "Tokens as the providers counted them.", "provider", "type")
+        self.billed = counter(
+            "maybe_billed", "Calls that were fully sent and came to nothing, so that they may be charged.", "provider"
+        )
+        self.bytes = counter("response_bytes", "Bytes of answers sent to clients.", "route")
+        self.reloads = counter("config_reloads", "Attempts to load a changed configuration.", "result")
+        self.duration = histogram(
+            "request_duration_seconds",
+            "From a request's start to the end of its answer.",
+            DURATIONS,
+            "route",
+            "operation",
+        )
+        self.attempt_duration = histogram(
+            "attempt_duration_seconds", "From an upstream call's start to its end.", DURATIONS, "provider"
+        )
+        self.first_output = histogram(
+            "first_output_seconds", "From an upstream call's start to its first real output.", DURATIONS, "provider"
+        )
+        self.overhead = histogram(
+            "overhead_seconds", "A request's duration, less the time inside upstream calls and back-offs.", OVERHEADS
+        )
+        self.last_reload = Gauge(
+            "sidestep_config_last_reload_successful",
+            "Whether the newest configuration is the one in force.",
+            registry=self.registry,
+        )
+        self.last_reload.set(1)
+        self.registry.register(StateCollector(read, version))
+        ProcessCollector(registry=self.registry)
+
+    def observe(self, record: Record) -> None:
+        """Count one finished request; called exactly once for each."""
+        route = record.route or UNROUTED
+        operation = record.request.operation.value
+        self._child(self.requests, route, operation, status_class(record.status), outcome(record)).inc()
+        self._child(self.duration, route, operation).observe(duration(record))
+        self.overhead.observe(overhead(record))
+        self._child(self.bytes, route).inc(record.response_bytes)
+        if record.degraded:
+            self._child(self.degraded, route, record.degraded).inc()
+        for attempt in record.attempts:
+            self._attempt(attempt)
+        for change in record.failovers:
+            self._child(self.failovers, *change).inc()
+
+    def reloaded(self, *, ok: bool) -> None:
+        """Count one attempt to load a changed configuration."""
+        self._child(self.reloads, "ok" if ok else "refused").inc()
+        self.last_reload.set(ok)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the body of /metrics and its content type: OpenMetrics when it is asked for, else the plain format."""
+        registry = _WithoutCreated(self.registry)
+        if "application/openmetrics-text" in accept:
+            body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # the library has none
+            return body, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _attempt(self, attempt: Attempt) -> None:
+        provider, facts = attempt.provider, attempt.facts
+        self._child(self.attempts, provider, attempt.failure.error_class.value if attempt.failure else "ok").inc()
+        self._child(self.attempt_duration, provider).observe(max(0.0, attempt.ended - attempt.started))
+        if attempt.resend:
+            self._child(self.retries, provider).inc()
+        if maybe_billed(attempt):
+            self._child(self.billed, provider).inc()
+        if attempt.first_output_at is not None:
+            self._child(self.first_output, provider).observe(max(0.0, attempt.first_output_at - attempt.started))
+        counts = (facts.input_tokens, facts.output_tokens, facts.cached_tokens, facts.reasoning_tokens)
+        for kind, count in zip(("input", "output", "cached", "reasoning"), counts, strict=True):
+            if count is not None and count > 0:
+                self._child(self.tokens, provider, kind).inc(count)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"sidestep_{name}", documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"sidestep_{name}", documentation, labels, buckets=buckets, registry=self.registry)
+
+    def _child(self, metric: MetricWrapperBase, *values: str) -> Any:  # noqa: ANN401  a Counter or a Histogram
+        """Bind label values once: `labels()` takes a lock and validates each time."""
+        key = (metric._name, *values)  # noqa: SLF001  the cheapest unique key
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*values)
+        return child
+
+
+class _WithoutCreated(Collector):
+    """Leaves out the `_created` series, which double the page and tell nothing that a restart does not."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+def status_class(status: int) -> str:
+    """`2xx` ... `5xx`, or `none` when the client left before it was told anything."""
+    return f"{status // 100}xx" if 100 <= status <= 599 else "none"

@@ -1,0 +1,63 @@
+"""The state of the sidecar, read from the registry for one scrape."""
+
+from collections.abc import Sequence
+
+from proxy.config.snapshot import Provider, Snapshot
+from proxy.registry import ProviderState, Registry
+from proxy.resilience.breaker import State
+from proxy.telemetry.gauges import ProviderGauge, Reading
+
+SEVERITY = (State.CLOSED, State.HALF_OPEN, State.OPEN)
+"""A provider with several endpoints is as badly off as the worst of them."""
+
+
+def reading(
+    registry: Registry, snapshot: Snapshot, now: float, *, spans_dropped: int, log_lines_dropped: int
+) -> Reading:
+    """Read everything once. `now` is monotonic seconds."""
+    by_name: dict[str, list[ProviderState]] = {}
+    for state in registry.states():
+        by_name.setdefault(state.name, []).append(state)
+    budgets = {
+        route.name: float(
+            registry.route(route.name).budget.remaining(now, snapshot.policies[route.policy].retry.budget)
+        )
+        for route in snapshot.routes
+    }
+    return Reading(
+        generation=snapshot.generation,
+        in_flight=registry.in_flight,
+        providers=[gauge(each, by_name.get(each.name, []), now) for each in snapshot.providers.values()],
+        retry_budgets=budgets,
+        spans_dropped=spans_dropped,
+        log_lines_dropped=log_lines_dropped,
+    )
+
+
+def gauge(provider: Provider, states: Sequence[ProviderState], now: float) -> ProviderGauge:
+    """Sum up one provider over its endpoints."""
+    cooldown = max((state.cool_down.remaining(now) for state in states), default=0.0)
+    breaker = max((state.breaker.state(now) for state in states), key=SEVERITY.index, default=State.CLOSED)
+    troubled = cooldown > 0 or any(state.breaker.failure_count for state in states)
+    return ProviderGauge(
+        provider=provider.name,
+        breaker_state=breaker.value,
+        health=health(
+            breaker, enabled=provider.enabled, troubled=troubled, proven=any(state.usage_count for state in states)
+        ),
+        in_flight=sum(state.in_flight for state in states),
+        cooldown_seconds=cooldown,
+        enabled=provider.enabled,
+        configured=provider.configured,
+    )
+
+
+def health(breaker: State, *, enabled: bool, troubled: bool, proven: bool) -> str:
+    """Tell what live traffic says of a provider; `unknown` before it has answered anything."""
+    if not enabled:
+        return "disabled"
+    if breaker is State.OPEN:
+        return "unhealthy"
+    if breaker is State.HALF_OPEN or troubled:
+        return "degraded"
+    return "healthy" if proven else "unknown"
