@@ -1,0 +1,43 @@
+# Every target makes what it needs: the virtual environment is built on first use, and again when pyproject.toml changes.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-real check fmt clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## the whole story in a minute: no key, no network; ARGS=--serve keeps it up
+	@$(BIN)/sidestep demo $(ARGS)
+
+run: $(STAMP) ## serve routes.yaml on 127.0.0.1:8080
+	@$(BIN)/sidestep run $(ARGS)
+
+test: $(STAMP) ## all tests that need no network; ARGS="-k stream" picks some
+	@$(BIN)/python -m pytest -q -n auto --ignore=tests/real $(ARGS)
+
+test-real: $(STAMP) ## ask the real providers: needs the network, and keys where they do
+	@$(BIN)/python tests/real/run.py $(ARGS)
+
+check: $(STAMP) ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fmt: $(STAMP) ## format, and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment, caches and builds
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
