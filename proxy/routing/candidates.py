@@ -58,12 +58,8 @@ class Excluded:
 
 
 def serves(provider: Provider, request: Request) -> bool:
-    """Say whether the provider's configuration covers the request: its operation, its tools and its model."""
-    return (
-        request.capability in provider.supports
-        and (not request.tools or "tools" in provider.supports)
-        and provider.upstream_model(request.model) is not None
-    )
+    """Say whether the provider's configuration covers the kind of request: its operation and its tools."""
+    return request.capability in provider.supports and (not request.tools or "tools" in provider.supports)
 
 
 def soonest(excluded: Sequence[Excluded]) -> Excluded | None:

@@ -68,6 +68,14 @@ def test_a_high_rate_is_remembered_in_bounded_memory_and_still_kept():
     assert len(grants) > 9_900
 
 
+def test_grants_that_are_remembered_together_expire_with_the_last_of_them():
+    limiter, rate = Limiter(), Rate(count=2_000, period=60.0)
+    limiter.take(100.0, rate)
+    granted(limiter, 100.05, rate, 1_999)
+    assert not limiter.take(160.0, rate)
+    assert limiter.take(160.06, rate)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 @given(pauses=st.lists(st.integers(0, 30), min_size=1, max_size=80))
 def test_no_period_ever_holds_more_than_the_count_and_no_grant_is_withheld(count, pauses):

@@ -79,6 +79,13 @@ def test_as_many_probes_as_may_run_at_once_must_succeed_to_close_it(opened):
     assert succeed(opened, 132.0, two) is True
 
 
+def test_a_failed_probe_takes_back_what_earlier_probes_had_earned(opened):
+    two = replace(CONSECUTIVE, half_open=2)
+    succeed(opened, 131.0, two)
+    fail(opened, 132.0, two)
+    assert succeed(opened, opened.opens_until, two) is False
+
+
 def test_a_probe_that_fails_doubles_the_open_time(opened):
     assert fail(opened, 130.0) == [True]
     assert opened.opens_until == 190.0

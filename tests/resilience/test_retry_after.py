@@ -64,6 +64,10 @@ def test_a_nonsensical_date_header_leaves_our_own_clock():
     assert wait(retry_after=formatdate(WALL + 42, usegmt=True), date="yesterday") == 42.0
 
 
+def test_a_date_of_this_very_second_means_at_once():
+    assert wait(retry_after=formatdate(WALL, usegmt=True)) == 0.0
+
+
 def test_a_date_that_has_passed_is_ignored():
     assert wait(retry_after=formatdate(WALL - 42, usegmt=True)) is None
 

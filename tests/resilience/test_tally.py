@@ -33,6 +33,7 @@ def test_an_event_told_a_little_late_is_counted_all_the_same():
     tally.add(101.2, SPAN, first=1)
     tally.add(100.9, SPAN, first=1)
     assert tally.totals(101.2, SPAN) == (2, 0)
+    assert len(tally._slices) == 1
     assert tally.totals(122.0, SPAN) == (0, 0)
 
 

@@ -64,6 +64,17 @@ def test_what_is_older_than_the_window_is_forgotten():
     assert window.performance(1600.0) == Performance()
 
 
+def test_nothing_is_forgotten_before_its_time():
+    assert filled([1.0], now=1009.0).performance(1308.0).requests == 1
+
+
+def test_an_attempt_told_a_little_late_is_counted_all_the_same():
+    window = filled([1.0], now=1010.0)
+    window.record(1009.0, ok=True, duration=1.0, first_output=None)
+    assert window.performance(1010.0).requests == 2
+    assert len(window._slices) == 1
+
+
 def test_a_record_is_seen_at_once():
     window = filled([1.0])
     assert window.performance(1000.0).requests == 1

@@ -5,12 +5,12 @@ from proxy.messages import Operation, Request
 from proxy.routing.candidates import Excluded, Exclusion, serves, soonest
 
 
-def request(operation=Operation.CHAT, *, model="gpt-4o", tools=False):
-    return Request(id="r", operation=operation, path="/", body=b"{}", document={}, model=model, tools=tools)
+def request(operation=Operation.CHAT, *, tools=False):
+    return Request(id="r", operation=operation, path="/", body=b"{}", document={}, model="gpt-4o", tools=tools)
 
 
-def provider(supports=("chat",), **changes):
-    return Provider(name="p", dialect="openai", supports=frozenset(supports), **changes)
+def provider(supports=("chat",)):
+    return Provider(name="p", dialect="openai", supports=frozenset(supports))
 
 
 @pytest.mark.parametrize(
@@ -31,21 +31,6 @@ def test_a_provider_serves_the_operations_it_lists(operation, capability):
 def test_a_request_with_tools_needs_a_provider_that_takes_tools():
     assert serves(provider(("chat", "tools")), request(tools=True))
     assert not serves(provider(("chat",)), request(tools=True))
-
-
-def test_a_provider_without_a_model_map_serves_every_model():
-    assert serves(provider(), request(model="anything"))
-    assert serves(provider(), request(model=""))
-
-
-def test_a_model_map_without_a_default_serves_only_what_it_names():
-    mapped = provider(models={"small": "acme-small"})
-    assert serves(mapped, request(model="small"))
-    assert not serves(mapped, request(model="large"))
-
-
-def test_a_default_serves_whatever_is_not_named():
-    assert serves(provider(models={"default": "acme-small"}), request(model="large"))
 
 
 def test_nobody_recovers_where_nobody_is_excluded():

@@ -176,6 +176,11 @@ def test_a_few_failures_are_not_yet_believed():
     assert firsts(StrategyName.WEIGHTED_ROUND_ROBIN, offer)["new"] == DRAWS / 2
 
 
+def test_as_many_failures_as_are_enough_are_believed():
+    offer = [candidate("good", requests=50, success_rate=1.0), candidate("bad", requests=5, success_rate=0.25)]
+    assert firsts(StrategyName.WEIGHTED_ROUND_ROBIN, offer)["bad"] == pytest.approx(DRAWS / 5, abs=2)
+
+
 def test_a_recovering_candidates_share_is_part_of_its_weight():
     offer = [candidate("a", share=0.25), candidate("b")]
     assert firsts(StrategyName.WEIGHTED_ROUND_ROBIN, offer)["a"] == pytest.approx(DRAWS / 5, abs=2)
@@ -253,6 +258,11 @@ def test_what_mostly_fails_ranks_behind_the_unknown_and_what_never_worked_comes_
     failing = candidate("failing", requests=50, success_rate=0.4, latency=0.1)
     dead = candidate("dead", requests=50, success_rate=0.0)
     assert ranked_by_performance(dead, failing, candidate("new"), SLOW) == ["slow", "new", "failing", "dead"]
+
+
+def test_enough_attempts_of_which_just_half_worked_rank_before_the_unknown():
+    shaky = candidate("shaky", requests=5, success_rate=0.5, latency=60.0)
+    assert ranked_by_performance(candidate("new"), shaky) == ["shaky", "new"]
 
 
 def test_where_nothing_is_known_priority_decides():
