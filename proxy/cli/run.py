@@ -14,6 +14,7 @@ from typing import cast
 from aiohttp import http_parser
 
 from proxy.config.load import load
+from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
 from proxy.server.sidecar import ListenError, Sidecar
@@ -46,10 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         print("aiohttp was installed without its C parser; sidestep does not serve without it", file=sys.stderr)
         return EXIT_LISTEN
+    snapshot = _with_addresses(snapshot, arguments)
+    for path, reason in refusals(snapshot.server):
+        print(f"{'.'.join(map(str, path))}: {reason}", file=sys.stderr)
+        return EXIT_CONFIG
     closer = configure(arguments.log_format, arguments.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(_with_addresses(snapshot, arguments), closer))
+            return runner.run(serve(snapshot, closer))
     finally:
         closer.close()
 

@@ -206,6 +206,8 @@ class Provider:
     """Capabilities: chat, tools, images, completions, embeddings, responses, audio, moderations."""
     models: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Client model name -> this provider's name; `default` answers any other. Empty: names pass unchanged."""
+    image_models: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """The same for `/v1/images/generations`, where the names are others."""
     context_window: int | None = None
     """Tokens, when declared."""
     stream_usage: bool = True
@@ -219,11 +221,12 @@ class Provider:
         """Whether it has the key that it needs."""
         return self.auth == "optional" or bool(self.api_key)
 
-    def upstream_model(self, model: str) -> str | None:
+    def upstream_model(self, model: str, capability: str) -> str | None:
         """This provider's name for a client's model name, or None when it serves no such model."""
-        if not self.models:
+        names = self.image_models if capability == "images" else self.models
+        if not names:
             return model
-        return self.models.get(model) or self.models.get("default")
+        return names.get(model) or names.get("default")
 
     def endpoint(self, capability: str) -> str:
         """The URL root that serves a capability; runtime state is kept per (name, endpoint)."""

@@ -44,7 +44,7 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
         call.turn = Turn(
             provider=provider,
             state=registry.provider(provider, call.request.capability),
-            model=provider.upstream_model(call.model) or "",
+            model=provider.upstream_model(call.model, call.request.capability) or "",
             alternatives=max(0, len(candidates) - 1),
             last_chance=last_chance,
         )
@@ -86,7 +86,7 @@ def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) 
         return Excluded(name, Exclusion.DISABLED, None)
     if not provider.configured:
         return Excluded(name, Exclusion.UNCONFIGURED, None)
-    model = provider.upstream_model(call.model)
+    model = provider.upstream_model(call.model, call.request.capability)
     if model is None or not serves(provider, call.request) or state.lacks(model, now):
         return Excluded(name, Exclusion.UNSUPPORTED, None)
     tried = call.tried.get(name)

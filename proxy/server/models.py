@@ -26,9 +26,11 @@ def one_model(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 def model_names(provider: Provider) -> list[str]:
     """Names that a client may use for this provider: the mapped ones, and what `default` stands for."""
-    names = [name for name in provider.models if name != "default"]
-    default = provider.models.get("default")
-    return [*names, default] if default and default not in names else names
+    names: list[str] = []
+    for mapping in (provider.models, provider.image_models):
+        names += [name for name in mapping if name != "default"]
+        names += [mapping["default"]] if "default" in mapping else []
+    return list(dict.fromkeys(names))
 
 
 def _model(name: str, owner: str) -> dict[str, Any]:

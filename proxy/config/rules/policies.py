@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from proxy.config.rules.breakers import breaker_faults
 from proxy.config.rules.draft import Draft
 from proxy.errors import Problem
+from proxy.messages import CAPABILITIES, ENDPOINTS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -55,8 +56,11 @@ def degrading(draft: Draft) -> Iterator[Problem]:
 def _served(draft: Draft, policy: str, model: str) -> bool:
     """Whether some route with this policy could answer with this model; a policy without routes is not judged."""
     routes = [route for route in draft.snapshot.routes if route.policy == policy]
-    providers = [provider for route in routes for provider in draft.providers_of(route)]
-    return not routes or any(provider.upstream_model(model) is not None for provider in providers)
+    return not routes or any(
+        provider.upstream_model(model, CAPABILITIES[ENDPOINTS[route.match.path]]) is not None
+        for route in routes
+        for provider in draft.providers_of(route)
+    )
 
 
 RULES = (names, breakers, clocks, degrading)
