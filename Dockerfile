@@ -36,6 +36,6 @@ USER 65532:65532
 WORKDIR /etc/sidestep
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["sidestep", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["sidestep", "health"]
 ENTRYPOINT ["sidestep"]
 CMD ["run", "--routes", "/etc/sidestep/routes.yaml"]

@@ -138,11 +138,14 @@ class Upstream:
                 asked.document = None  # what a client sent is its own affair; the bytes are in the log
 
     def _accept(self) -> Wire:
-        wire = Wire(len(self.connections), self._serve, self._changed.set, self._mistakes.append)
+        return Wire(self._opened, self._serve, self._changed.set, self._mistakes.append)
+
+    def _opened(self, wire: Wire) -> int:
+        """Register a connection, over TLS once the handshake is done, and give it its number."""
         self._wires = [known for known in self._wires if known.log.closed is None]
         self._wires.append(wire)
         self.connections.append(wire.log)
-        return wire
+        return len(self.connections) - 1
 
     async def _serve(self, wire: Wire) -> None:
         """Answer request after request until one side ends the connection."""

@@ -33,18 +33,19 @@ class Wire(asyncio.Protocol):
 
     def __init__(
         self,
-        number: int,
+        opened: Callable[["Wire"], int],
         serve: Callable[["Wire"], Awaitable[None]],
         changed: Callable[[], None],
         mistake: Callable[[Exception], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self.reader = asyncio.StreamReader(limit=2**20)
-        self.log = Connection(number, loop.time())
+        self.log = Connection(-1, loop.time())
         self.transport: Any = None
         self.done = False
         """Whether the upstream itself has ended the connection."""
-        self._serve, self._changed, self._mistake, self._loop = serve, changed, mistake, loop
+        self._opened, self._serve, self._changed, self._mistake = opened, serve, changed, mistake
+        self._loop = loop
         self._peer_left = asyncio.Event()
         self._closed = asyncio.Event()
         self._writable = asyncio.Event()
@@ -54,6 +55,7 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.reader.set_transport(transport)
+        self.log.id = self._opened(self)
         self.task = self._loop.create_task(self._run())
         self._changed()
 
