@@ -1,0 +1,99 @@
+import pytest
+from lab import records
+
+from proxy.clock import SystemClock
+from proxy.config.snapshot import Admin, Match, Policy, Provider, Route, Server, Snapshot, Telemetry, Traces
+from proxy.registry import Registry
+from proxy.resilience.breaker import State
+from proxy.telemetry.hub import Telemetry as Hub
+from proxy.telemetry.reading import health, reading
+
+PROVIDERS = {
+    "poll": Provider(
+        name="poll",
+        dialect="pollinations",
+        text_url="http://t",
+        image_url="http://i/",
+        auth="optional",
+        supports=frozenset({"chat", "images"}),
+    ),
+    "keyless": Provider(name="keyless", dialect="openai", base_url="http://k", enabled=False),
+}
+SNAPSHOT = Snapshot(
+    generation="abc123def456",
+    server=Server(admin=Admin()),
+    telemetry=Telemetry(traces=Traces(sample=0.0)),
+    providers=PROVIDERS,
+    routes=(Route(name="chat", match=Match(path="/v1/chat/completions"), providers=("poll",), policy="p"),),
+    policies={"p": Policy(name="p")},
+)
+
+
+def registry():
+    made = Registry()
+    made.adopt(SNAPSHOT)
+    return made
+
+
+def read(made, now=100.0):
+    told = reading(made, SNAPSHOT, now, spans_dropped=1, log_lines_dropped=2)
+    return told, {gauge.provider: gauge for gauge in told.providers}
+
+
+def test_a_provider_is_as_badly_off_as_the_worst_of_its_endpoints():
+    made = registry()
+    text, image = (made.provider(PROVIDERS["poll"], capability) for capability in ("chat", "images"))
+    text.in_flight, image.in_flight = 1, 2
+    image.cool_down.extend(100.0, 30.0, "rate_limited")
+    _, providers = read(made)
+    assert (providers["poll"].in_flight, providers["poll"].cooldown_seconds) == (3, 30.0)
+    assert providers["poll"].health == "degraded"
+
+
+def test_what_the_operator_switched_off_or_gave_no_key_is_shown_so():
+    _, providers = read(registry())
+    keyless = providers["keyless"]
+    assert (keyless.enabled, keyless.configured, keyless.health) == (False, False, "disabled")
+
+
+def test_a_reading_tells_generation_budgets_and_losses():
+    told, _ = read(registry())
+    assert (told.generation, told.retry_budgets, told.spans_dropped) == ("abc123def456", {"chat": 30.0}, 1)
+    assert told.log_lines_dropped == 2
+
+
+@pytest.mark.parametrize(
+    ("breaker", "troubled", "proven", "expected"),
+    [
+        (State.CLOSED, False, False, "unknown"),
+        (State.CLOSED, False, True, "healthy"),
+        (State.CLOSED, True, True, "degraded"),
+        (State.HALF_OPEN, False, True, "degraded"),
+        (State.OPEN, True, True, "unhealthy"),
+    ],
+)
+def test_health_is_what_live_traffic_says(breaker, troubled, proven, expected):
+    assert health(breaker, enabled=True, troubled=troubled, proven=proven) == expected
+
+
+def hub():
+    return Hub(SNAPSHOT.telemetry, registry(), SystemClock(), lambda: SNAPSHOT)
+
+
+def test_a_record_begins_in_its_callers_trace():
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    record = hub().new_record(records.request(), {"traceparent": traceparent}, 5.0)
+    assert (record.trace_id, record.started, record.sampled) == (records.TRACE_ID, 5.0, True)
+
+
+def test_without_a_caller_the_configured_share_decides():
+    assert hub().new_record(records.request(), {}, 5.0).sampled is False
+
+
+def test_a_finished_record_is_counted():
+    telemetry = hub()
+    telemetry.observe(records.success())
+    body, _ = telemetry.metrics.render()
+    assert b'sidestep_requests_total{operation="chat",outcome="ok",route="chat",status="2xx"} 1.0' in body
+    assert b'sidestep_generation_info{generation="abc123def456"} 1.0' in body
+    telemetry.close()
