@@ -20,7 +20,7 @@ run: $(STAMP) ## serve routes.yaml on 127.0.0.1:8080
 test: $(STAMP) ## all tests that need no network; ARGS="-k stream" picks some
 	@$(BIN)/python -m pytest -q -n auto --ignore=tests/real $(ARGS)
 
-test-real: $(STAMP) ## ask the real providers: needs the network, and keys where they do
+test-real: $(STAMP) ## a real model: two llama.cpp servers, one of them killed (compiles for eight minutes, once)
 	@$(BIN)/python tests/real/run.py $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
