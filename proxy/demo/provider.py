@@ -51,6 +51,8 @@ class SimulatedProvider:
         """Kept for life: a provider that is down still holds its port, so that nobody else moves in."""
         self._speaking: set[asyncio.BaseTransport] = set()
         self._switched = asyncio.Event()
+        self.waiting = 0
+        """Questions that hang right now."""
 
     @property
     def base_url(self) -> str:
@@ -64,9 +66,7 @@ class SimulatedProvider:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._switched.set()
-        if self._listener is not None:
-            self._listener.close()
+        await self.behave(Behaviour.DOWN)
         self._socket.close()
         await self._server.shutdown(0)
 
@@ -129,8 +129,10 @@ class SimulatedProvider:
     async def _think(self) -> None:
         """Take a moment; take for ever while it hangs."""
         await self._clock.sleep(THINKING)
+        self.waiting += 1
         while self.behaviour is Behaviour.HANG:
             await self._switched.wait()
+        self.waiting -= 1
 
     async def _write(self, http: web.BaseRequest, question: dict[str, Any], words: list[str]) -> web.StreamResponse:
         message = {"role": "assistant", "content": " ".join(words)}

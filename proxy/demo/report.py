@@ -29,9 +29,7 @@ def report(console: Console, summary: Summary, cut: CutStream) -> None:
 
 def _told(cut: CutStream) -> str:
     if cut.told:
-        return f"after {cut.words} words the client got the error frame '{cut.error}', and no [DONE]".replace(
-            "[", r"\["
-        )
+        return f"the client read {cut.words} words, then the error '{cut.error}', and no [DONE]"
     return "ended as if it were complete" if cut.done else "ended without a word"
 
 

@@ -1,6 +1,5 @@
 """What the demo shows while it runs: a live table on a terminal, plain lines anywhere else."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-REMEMBERED = 8
-"""Events that stay on the screen."""
+RECENT = 8
+"""Events in the live view; all of them are printed at the end."""
 _COLOURS = {"healthy": "green", "closed": "green", "half_open": "yellow", "open": "red"}
 
 
@@ -49,7 +48,7 @@ class Screen:
     """Use as a context manager. `event` for what happened, `show` several times a second for how things stand."""
 
     console: Console
-    _events: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _events: list[str] = field(default_factory=list)
     _live: Live | None = None
     _view: View | None = None
     _printed_at: float = 0.0
@@ -111,5 +110,5 @@ class Screen:
             )
         totals = Text(f"failovers {view.failovers}   errors seen by the app {view.errors}", style="bold")
         title = f"sidestep demo · {view.elapsed:4.1f} of {view.length:g} s · {view.act}"
-        content = Group(table, "", totals, "", *(Text(event) for event in self._events))
+        content = Group(table, "", totals, "", *(Text(event) for event in self._events[-RECENT:]))
         self._live.update(Panel(content, title=title, title_align="left"), refresh=True)
