@@ -70,8 +70,8 @@ def capabilities(draft: Draft) -> Iterator[Problem]:
         for capability in sorted(set(provider.rate_limit) - provider.supports):
             message = f"a limit for {capability!r} has no effect: it is not in the provider's `supports`"
             yield draft.document.problem((*path, "rate_limit", capability), message, key=True)
-        for key, capability in (("text_url", "chat"), ("image_url", "images")):
-            in_use = capability in provider.supports or key not in _URLS[provider.dialect]
+        for key, capability in (("text_url", "chat"), ("image_url", "images"), ("image_models", "images")):
+            in_use = capability in provider.supports or (key.endswith("_url") and key not in _URLS[provider.dialect])
             if not in_use and draft.document.has((*path, key)):
                 message = f"{key} has no effect: {capability!r} is not in the provider's `supports`"
                 yield draft.document.problem((*path, key), message, key=True)

@@ -91,7 +91,8 @@ def _cannot_serve(provider: Provider, operation: Operation, match: Match) -> str
     if match.tools and operation in _WITH_TOOLS and "tools" not in provider.supports:
         return "'tools' is not in its `supports`"
     if not set(match.model) & set("*?[") and provider.upstream_model(match.model, CAPABILITIES[operation]) is None:
-        return "its `models` name neither the route's model nor a default"
+        names = "image_models" if operation is Operation.IMAGES else "models"
+        return f"its `{names}` name neither the route's model nor a default"
     return ""
 
 
