@@ -95,7 +95,9 @@ class PollinationsDialect:
         if wire.expect is Expect.IMAGE:
             return pollinations_images.decode(request, wire, head, body, POLLINATIONS_SIGNALS)
         answer = judge(request, wire, head, body, POLLINATIONS_SIGNALS)
-        return answer if isinstance(answer, Failure) else _sift(answer, head)
+        if isinstance(answer, Failure) or request.operation is not Operation.CHAT:
+            return answer
+        return _sift(answer, head)
 
     def reader(
         self, request: Request, wire: WireRequest, head: Head, *, keep_text: bool = False

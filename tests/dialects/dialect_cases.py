@@ -83,9 +83,18 @@ def data(*documents: Any) -> bytes:
     return b"".join(b"data: " + line.encode() + b"\n\n" for line in lines)
 
 
-def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:
+def chunk(
+    delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **more: Any
+) -> dict[str, Any]:
     choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
-    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-dated", "choices": [choice], **more}
+    return {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m-dated",
+        "choices": [choice],
+        **more,
+    }
 
 
 ROLE = chunk({"role": "assistant", "content": ""})

@@ -127,7 +127,11 @@ def test_only_what_is_said_is_output(delta, output):
 
 def test_text_of_a_completion_is_output():
     request = a_stream_request(Operation.COMPLETIONS)
-    stream = data({"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, {"choices": [{"text": "", "finish_reason": "stop"}]}, DONE)
+    stream = data(
+        {"choices": [{"index": 0, "text": "a", "finish_reason": None}]},
+        {"choices": [{"text": "", "finish_reason": "stop"}]},
+        DONE,
+    )
     assert read(stream, request).ended
 
 
@@ -258,11 +262,25 @@ def test_length_without_any_token_is_an_empty_answer():
     assert fed.failure.error_class is ErrorClass.SOFT_FAILURE
 
 
+KEYS = [
+    "error",
+    "choices",
+    "delta",
+    "usage",
+    "index",
+    "finish_reason",
+    "content",
+    "type",
+    "response",
+    "x_groq",
+    "code",
+    "message",
+]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["error", "choices", "delta", "usage", "index", "finish_reason", "content", "type", "response", "x_groq", "code", "message"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)

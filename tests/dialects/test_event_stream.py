@@ -16,12 +16,19 @@ def typed(*events: dict[str, Any]) -> bytes:
 
 
 OUTPUT = [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]
-CREATED = {"type": "response.created", "response": {"id": "resp_1", "model": "m", "status": "in_progress", "output": []}}
+CREATED = {
+    "type": "response.created",
+    "response": {"id": "resp_1", "model": "m", "status": "in_progress", "output": []},
+}
 DELTA = {"type": "response.output_text.delta", "delta": "Hi"}
-COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "output": OUTPUT, "usage": {"output_tokens": 2}}}
+COMPLETED = {
+    "type": "response.completed",
+    "response": {"id": "resp_1", "output": OUTPUT, "usage": {"output_tokens": 2}},
+}
 EMPTY = {"type": "response.completed", "response": {"output": []}}
 PARTIAL = {"type": "image_generation.partial_image", "b64_json": "AAAA", "partial_image_index": 0}
 PICTURE = {"type": "image_generation.completed", "b64_json": "AAAA", "usage": {"input_tokens": 4}}
+HEARD = {"type": "transcript.text.delta", "delta": "a"}
 
 
 def incomplete(reason):
@@ -34,7 +41,7 @@ GOOD = {
     "responses cut by the token limit": (Operation.RESPONSES, typed(CREATED, incomplete("max_output_tokens"))),
     "image": (Operation.IMAGES, typed(PARTIAL, PICTURE)),
     "speech": (Operation.SPEECH, typed({"type": "speech.audio.delta", "audio": "AA"}, {"type": "speech.audio.done"})),
-    "transcript": (Operation.TRANSCRIPTIONS, typed({"type": "transcript.text.delta", "delta": "a"}, {"type": "transcript.text.done", "text": "a"})),
+    "transcript": (Operation.TRANSCRIPTIONS, typed(HEARD, {"type": "transcript.text.done", "text": "a"})),
     "silence": (Operation.TRANSCRIPTIONS, typed({"type": "transcript.text.done", "text": ""})),
 }  # fmt: skip
 

@@ -69,7 +69,9 @@ def test_joined_raw_bytes_are_the_input(stream):
 
 
 pieces_of_streams = st.lists(
-    st.sampled_from([b"data: ", b"data", b"event: e", b":", b"x", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\xc3"])
+    st.sampled_from(
+        [b"data: ", b"data", b"event: e", b":", b"x", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\xc3"]
+    )
 )
 
 
