@@ -13,10 +13,10 @@ from typing import cast
 
 from aiohttp import http_parser
 
-from proxy.config.load import load
 from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
+from proxy.reload import Source
 from proxy.server.sidecar import ListenError, Sidecar
 from proxy.telemetry.logs import Closer, configure
 
@@ -39,39 +39,51 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, serve, drain. Returns 0 after an orderly end, 1 or 2 for the configuration, 3 for a taken port."""
+    source = Source(
+        routes=arguments.routes,
+        policies=arguments.policies,
+        environment=os.environ,
+        adjust=lambda snapshot: _with_addresses(snapshot, arguments),
+    )
     try:
-        snapshot = load(arguments.routes, arguments.policies, os.environ)
+        snapshot = source.load()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_UNREADABLE if error.unreadable else EXIT_CONFIG
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         print("aiohttp was installed without its C parser; sidestep does not serve without it", file=sys.stderr)
         return EXIT_LISTEN
-    snapshot = _with_addresses(snapshot, arguments)
     for path, reason in refusals(snapshot.server):
         print(f"{'.'.join(map(str, path))}: {reason}", file=sys.stderr)
         return EXIT_CONFIG
     closer = configure(arguments.log_format, arguments.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(snapshot, closer))
+            return runner.run(serve(snapshot, source, closer))
     finally:
         closer.close()
 
 
-async def serve(snapshot: Snapshot, logs: Closer) -> int:
+async def serve(snapshot: Snapshot, source: Source, logs: Closer) -> int:
     """Serve until the first signal, drain until the second or until everything has ended."""
-    sidecar = Sidecar(snapshot, log_lines_dropped=lambda: logs.dropped)
+    sidecar = Sidecar(snapshot, source, log_lines_dropped=lambda: logs.dropped)
     first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (second if first.is_set() else first).set()
 
+    def reload() -> None:
+        reloading = asyncio.ensure_future(sidecar.reload())
+        reloads.add(reloading)
+        reloading.add_done_callback(reloads.discard)
+
+    reloads: set[asyncio.Future[None]] = set()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
         await sidecar.start()
+        loop.add_signal_handler(signal.SIGHUP, reload)
         await first.wait()
         draining = asyncio.ensure_future(sidecar.drain())
         hurried = asyncio.ensure_future(second.wait())

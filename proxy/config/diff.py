@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from proxy.config.snapshot import Provider, Snapshot
+from proxy.config.snapshot import Snapshot
 
 RESTART = ("listen", "admin")
 """Keys of `server` that take effect only at the next start: the listeners stay open over a reload."""
@@ -41,22 +41,15 @@ def difference(old: Snapshot, new: Snapshot) -> Difference:
     for section in ("server", "telemetry"):
         names = [name for name in _fields(getattr(old, section), getattr(new, section)) if name not in RESTART]
         changed += [f"{section}: {', '.join(names)}"] if names else []
-    return Difference(
-        added=tuple(added), removed=tuple(removed), changed=tuple(changed), needs_restart=tuple(restart)
-    )
-
-
-def keeps_state(old: Provider, new: Provider) -> bool:
-    """Whether breaker, window and cool-downs survive: the same thing is dialled with the same key."""
-    dialled = ("dialect", "base_url", "text_url", "image_url", "api_key")
-    return all(getattr(old, name) == getattr(new, name) for name in dialled)
+    return Difference(added=tuple(added), removed=tuple(removed), changed=tuple(changed), needs_restart=tuple(restart))
 
 
 def _changed(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name in before:
-        if name in after and (names := _fields(before[name], after[name])):
-            lines.append(f"{kind} {name}: {', '.join(names)}")
+    lines = [
+        f"{kind} {name}: {', '.join(names)}"
+        for name in before
+        if name in after and (names := _fields(before[name], after[name]))
+    ]
     if kind == "route" and list(before) != list(after) and set(before) == set(after):
         lines.append("routes: order")
     return lines

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from proxy.clock import Clock, SystemClock
 from proxy.config.snapshot import Address, Snapshot
 from proxy.engine import Engine
+from proxy.reload import Reloader, Result, Source
 from proxy.server.admin import AdminListener
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
@@ -29,6 +30,8 @@ class Sidecar:
     """One process's worth of sidestep. `start`, then `drain` or not, then `close`."""
 
     snapshot: Snapshot
+    source: Source | None = None
+    """The files behind the snapshot, watched while it runs; None: they are not."""
     clock: Clock = field(default_factory=SystemClock)
     log_lines_dropped: Callable[[], int] = int
     engine: Engine = field(init=False)
@@ -36,6 +39,8 @@ class Sidecar:
     address: Address = field(init=False)
     """Where the app's listener really listens (port 0 is resolved)."""
     admin_address: Address = field(init=False)
+    reloader: Reloader | None = field(init=False, default=None)
+    _watching: asyncio.Task[None] | None = field(init=False, default=None)
     _data: DataListener = field(init=False)
     _servers: list[tuple[asyncio.Server, GuardedServer]] = field(init=False, default_factory=list)
 
@@ -58,7 +63,15 @@ class Sidecar:
         admin = AdminListener(self.telemetry.metrics, lambda: self._data.ready)
         self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
         self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+        if self.source is not None:
+            self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
+            self._watching = asyncio.create_task(self.reloader.watch(), name="reload")
         logger.info("listening", extra={"address": str(self.address), "admin_address": str(self.admin_address)})
+
+    async def reload(self) -> None:
+        """Read the files again now, whether they changed or not."""
+        if self.reloader is not None:
+            await self.reloader.reload()
 
     async def drain(self) -> None:
         """Say on /readyz that we leave, go on accepting for `drain.delay`, then let running requests finish."""
@@ -76,12 +89,26 @@ class Sidecar:
 
     async def close(self) -> None:
         """Stop at once: end what still runs, close every socket, send the last spans."""
+        if self._watching is not None:
+            self._watching.cancel()
         for listener, _ in self._servers:
             listener.close()
         await asyncio.gather(*(server.shutdown(LAST_WORDS) for _, server in self._servers))
         self._servers.clear()
         await self.engine.close()
         await asyncio.to_thread(self.telemetry.close)
+
+    def _reloaded(self, result: Result) -> None:
+        """A reload was tried: everything that keeps settings of its own takes over the new ones."""
+        self.telemetry.metrics.reloaded(ok=not result.problems)
+        if result.changed is None:
+            return
+        snapshot = self.engine.generation.snapshot
+        for _, server in self._servers:
+            server.limits = snapshot.server.limits
+        if snapshot.telemetry != self.snapshot.telemetry:
+            self.telemetry.adopt(snapshot.telemetry)
+        self.snapshot = snapshot
 
     async def _listen(self, server: GuardedServer, address: Address) -> Address:
         loop = asyncio.get_running_loop()

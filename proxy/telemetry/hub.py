@@ -1,5 +1,6 @@
 """All telemetry of one process behind one door: identities out, finished records in."""
 
+import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
@@ -64,6 +65,13 @@ class Telemetry:
         self.metrics.observe(record)
         log_request(record)
         self.tracing.finish(record)
+
+    def adopt(self, settings: Settings) -> None:
+        """Take over reloaded settings; the old exporter sends what it still has on a thread of its own."""
+        replaced = self.tracing
+        self._ratio = settings.traces.sample
+        self.tracing = Tracing(settings, version=version("sidestep"), bits=self._clock.bits)
+        threading.Thread(target=replaced.close, name="sidestep-spans-replaced", daemon=True).start()
 
     def close(self) -> None:
         """Send the last spans; blocks for at most two seconds."""

@@ -1,0 +1,141 @@
+"""Hot reload: the files are watched, a good change becomes the next generation, a bad one changes nothing.
+
+Watching is a look at every file's identity twice a second. It costs a handful of `stat` calls and sees what
+notification misses: network file systems, a ConfigMap's symlink swap, an editor's rename. A change counts once it has
+stayed as it is for one more look, so that a file written in pieces is read when it is whole.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.clock import Clock
+from proxy.config.diff import Difference, difference
+from proxy.config.load import POLICY_SUFFIXES, load
+from proxy.config.snapshot import Snapshot
+from proxy.engine import Engine
+from proxy.errors import ConfigError, Problem
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks; a change is seen within two of them."""
+
+logger = logging.getLogger("sidestep.reload")
+
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Path, inode, size and modification time (ns) of every file; a missing file has zeros."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the configuration comes from."""
+
+    routes: Path
+    policies: Path | None
+    environment: Mapping[str, str]
+    adjust: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
+    """What the command line changes about every generation."""
+
+    def load(self) -> Snapshot:
+        """Read, validate and build; blocks. Raises ConfigError."""
+        return self.adjust(load(self.routes, self.policies, self.environment))
+
+    def signature(self) -> Signature:
+        """Identify the files as they are now, behind every symlink; blocks."""
+        folder = self.policies if self.policies is not None else self.routes.parent / "policies"
+        try:
+            policies = sorted(path for path in folder.iterdir() if path.suffix in POLICY_SUFFIXES)
+        except OSError:
+            policies = []
+        return tuple(_identify(path) for path in (self.routes, *policies))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of one reload."""
+
+    generation: str
+    """The generation in force afterwards."""
+    changed: Difference | None = None
+    """What the new generation changed; None when it was refused."""
+    problems: tuple[Problem, ...] = ()
+    """Why it was refused."""
+
+
+class Reloader:
+    """Loads off the event loop and swaps on it, one reload at a time."""
+
+    def __init__(self, engine: Engine, source: Source, clock: Clock, told: Callable[[Result], None]) -> None:
+        self._engine = engine
+        self._source = source
+        self._clock = clock
+        self._told = told
+        self._turn = asyncio.Lock()
+        self.last: Result | None = None
+        """The newest result; `problems` in it mean that the files are not what is in force."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the files were refused, so that an older generation serves on."""
+        return self.last is not None and bool(self.last.problems)
+
+    async def reload(self) -> Result:
+        """Load the files now and put them in force if they are good."""
+        async with self._turn:
+            old = self._engine.generation.snapshot
+            try:
+                new = await asyncio.to_thread(self._source.load)
+            except ConfigError as error:
+                result = Result(generation=old.generation, problems=error.problems)
+            else:
+                result = Result(generation=new.generation, changed=difference(old, new))
+                self._engine.adopt(new)
+            _announce(result)
+            self.last = result
+            self._told(result)
+            return result
+
+    async def watch(self) -> None:
+        """Look for ever, and reload after every change that has settled."""
+        signature = self._source.signature
+        known = await asyncio.to_thread(signature)
+        pending = known
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            seen = await asyncio.to_thread(signature)
+            if seen != known and seen == pending:
+                known = seen
+                await self.reload()
+            pending = seen
+
+
+def _announce(result: Result) -> None:
+    change = result.changed
+    if change is None:
+        problems = [str(problem) for problem in result.problems]
+        message = "the new configuration was refused; the old one serves on"
+        logger.error(message, extra={"problems": problems, "generation": result.generation})
+        return
+    if not change:
+        return
+    logger.info(
+        "a new configuration is in force",
+        extra={
+            "generation": result.generation,
+            "added": list(change.added),
+            "removed": list(change.removed),
+            "changed": list(change.changed),
+        },
+    )
+    if change.needs_restart:
+        logger.warning("some changes need a restart", extra={"keys": list(change.needs_restart)})
+
+
+def _identify(path: Path) -> tuple[str, int, int, int]:
+    try:
+        found = os.stat(path)  # noqa: PTH116  the path may be a symlink into another folder: its target counts
+    except OSError:
+        return (str(path), 0, 0, 0)
+    return (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
