@@ -98,6 +98,12 @@ def test_the_smallest_good_configuration_has_no_problem(problems):
         (openai("text_url: https://a.test/t"), 6, 5, "text_url has no effect: the dialect openai uses base_url"),
         (pollinations("base_url: https://a.test"), 6, 5, "base_url has no effect"),
         (pollinations("image_url: https://a.test/i/"), 6, 5, "'images' is not in the provider's `supports`"),
+        (
+            openai("supports: [tools]").replace(ROUTES, ROUTES.replace("chat/completions", "responses")),
+            6,
+            16,
+            "without",
+        ),
         (openai("image_models: {a: b}"), 6, 5, "image_models has no effect: 'images' is not in"),
         (pollinations("supports: [chat, embeddings]"), 6, 22, "can only do chat, images, tools"),
         (openai("supports: [chat]", "rate_limit: {images: 5/s}"), 7, 18, "a limit for 'images' has no effect"),
@@ -213,6 +219,10 @@ def test_a_weighted_route_needs_a_weight(problems):
     assert "weight 0" in found[0][3]
 
 
+def test_one_weight_is_enough_for_a_weighted_route(problems):
+    assert problems(GOOD, default=HEAD + "strategy: weighted_round_robin\n") == []
+
+
 def test_weights_do_not_matter_to_other_strategies(problems):
     assert problems(openai("weight: 0"), default=HEAD + "strategy: round_robin\n") == []
 
@@ -313,6 +323,7 @@ def test_the_highest_ratio_is_what_counting_every_sequence_finds(failures, minim
 
 def test_a_breaker_is_blamed_only_for_keys_that_were_written():
     assert list(breaker_faults(BreakerSettings(failures=1), frozenset({"failures"}))) == []
+    assert list(breaker_faults(BreakerSettings(open_for=900), frozenset({"failures"}))) == []
 
 
 @pytest.mark.parametrize(
