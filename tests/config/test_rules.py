@@ -98,12 +98,7 @@ def test_the_smallest_good_configuration_has_no_problem(problems):
         (openai("text_url: https://a.test/t"), 6, 5, "text_url has no effect: the dialect openai uses base_url"),
         (pollinations("base_url: https://a.test"), 6, 5, "base_url has no effect"),
         (pollinations("image_url: https://a.test/i/"), 6, 5, "'images' is not in the provider's `supports`"),
-        (
-            openai("supports: [tools]").replace(ROUTES, ROUTES.replace("chat/completions", "responses")),
-            6,
-            16,
-            "without",
-        ),
+        (openai("supports: [embeddings, tools]").replace("chat/completions", "embeddings"), 6, 28, "without 'chat'"),
         (openai("image_models: {a: b}"), 6, 5, "image_models has no effect: 'images' is not in"),
         (pollinations("supports: [chat, embeddings]"), 6, 22, "can only do chat, images, tools"),
         (openai("supports: [chat]", "rate_limit: {images: 5/s}"), 7, 18, "a limit for 'images' has no effect"),
