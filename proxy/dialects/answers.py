@@ -39,8 +39,12 @@ _OUTPUT_KEYS = (
 
 def speaks(choice: Mapping[str, Any]) -> bool:
     """Whether a choice holds real output: content, reasoning, refusal, tool call, audio, image. A role is none."""
-    said = (mapping(choice.get("delta")), mapping(choice.get("message")), choice)
-    return any(solid(part.get(key)) for part in said if part for key in _OUTPUT_KEYS)
+    for part in (mapping(choice.get("delta")), mapping(choice.get("message")), choice):
+        for key in _OUTPUT_KEYS if part else ():
+            value = part.get(key)
+            if value and solid(value):  # this runs for every chunk, and most keys are not there
+                return True
+    return False
 
 
 def failed_choice(choice: Mapping[str, Any], signals: Signals) -> Failure | None:
@@ -153,13 +157,11 @@ def _judge_choices(
 
 
 def _judge_response(
-    document: Mapping[str, Any], facts: AnswerFacts, request: Request, signals: Signals
+    document: Mapping[str, Any], facts: AnswerFacts, request: Request, _signals: Signals
 ) -> Failure | None:
     status = document.get("status")
-    if status == "cancelled":
-        return Failure(error_class=ErrorClass.SERVER_ERROR, message="the provider cancelled the response", status=200)
-    if status == "failed":
-        return failure_of(read_error(document), signals, status=200)
+    if status in {"failed", "cancelled"}:
+        return Failure(error_class=ErrorClass.SERVER_ERROR, message=f"the provider's response {status}", status=200)
     if status in {"queued", "in_progress"} or solid(document.get("output")):
         return None
     reason = text(mapping(document.get("incomplete_details")).get("reason"))

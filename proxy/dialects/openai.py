@@ -40,10 +40,16 @@ CHUNKED = frozenset({Operation.CHAT, Operation.COMPLETIONS})
 _BYTES = frozenset({Operation.SPEECH, Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
 _ACCEPT = MappingProxyType({Expect.JSON: "application/json", Expect.SSE: "text/event-stream"})
 
-try:
-    USER_AGENT = f"sidestep/{version('sidestep')}"
-except PackageNotFoundError:  # run from a checkout that was never installed
-    USER_AGENT = "sidestep"
+
+def user_agent(distribution: str) -> str:
+    """Write who we are; without a version in a checkout that was never installed."""
+    try:
+        return f"{distribution}/{version(distribution)}"
+    except PackageNotFoundError:
+        return distribution
+
+
+_USER_AGENT = user_agent("sidestep")
 
 _CLIENT = frozenset({400, 403, 413, 422, 429})
 
@@ -176,7 +182,7 @@ def write_call(request: Request, provider: Provider, model: str, *, url: str, te
 
 def headers(provider: Provider, *, accept: str, content_type: str | None = None) -> dict[str, str]:
     """Write the headers of a call: the provider's own fixed ones win. Names are lower-case."""
-    written = {"accept": accept, "accept-encoding": "identity", "user-agent": USER_AGENT}
+    written = {"accept": accept, "accept-encoding": "identity", "user-agent": _USER_AGENT}
     if content_type:
         written["content-type"] = content_type
     if provider.api_key:

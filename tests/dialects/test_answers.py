@@ -88,6 +88,7 @@ BAD = [
     (Operation.IMAGES, {"data": [{"b64_json": ""}]}, "soft_failure"),
     (Operation.MODERATIONS, {"results": None}, "soft_failure"),
     (Operation.RESPONSES, {"status": "failed", "error": {"code": "server_error", "message": "x"}}, "server_error"),
+    (Operation.RESPONSES, {"status": "failed", "error": None}, "server_error"),
     (Operation.RESPONSES, {"status": "cancelled"}, "server_error"),
     (Operation.RESPONSES, {"status": "completed", "output": []}, "soft_failure"),
     (Operation.RESPONSES, {"incomplete_details": {"reason": "content_filter"}}, "content_policy"),

@@ -45,6 +45,7 @@ def test_looking_into_the_wrong_type_finds_nothing():
         ([{"type": "text", "text": "a"}], True),
         ({"id": "x", "index": 0, "function": {"name": ""}}, False),
         ({"id": "x", "function": {"name": "f"}}, True),
+        ([[[[[[["deep enough to be something"]]]]]]], True),
     ],
 )
 def test_only_words_are_solid(value, said):

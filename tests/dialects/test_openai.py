@@ -5,6 +5,7 @@ from dialect_cases import KEY, SSE, a_provider, a_request, a_stream_request, a_w
 
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect
+from proxy.dialects.openai import user_agent
 from proxy.messages import Expect, Head, Operation, Request, WireRequest
 
 OPENAI = DIALECTS["openai"]
@@ -110,6 +111,11 @@ def test_the_headers_are_ours_and_the_providers_own_win():
 
 def test_we_say_who_we_are():
     assert encode(a_request()).headers["user-agent"].startswith("sidestep")
+    assert user_agent("pytest") == f"pytest/{pytest.__version__}"
+
+
+def test_a_checkout_that_was_never_installed_has_no_version():
+    assert user_agent("no-such-distribution") == "no-such-distribution"
 
 
 def test_no_key_sends_no_authorization():

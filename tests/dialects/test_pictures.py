@@ -51,10 +51,26 @@ def test_the_end_of_a_thumbnail_is_not_the_end():
     assert (whole.complete, cut.complete) == (True, False)
 
 
+def test_fill_bytes_between_segments_are_skipped():
+    body = KINDS["jpeg"]
+    assert inspect(body[:2] + b"\xff\xff" + body[2:]) == inspect(body)
+
+
+def test_a_header_without_a_scan_is_no_whole_picture():
+    assert inspect(b"\xff\xd8\xff\xe0\x00\x04ab") == ("jpeg", 0, 0, False)
+
+
 def avif(width: int, height: int) -> bytes:
     sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     boxes = [b"ftypavif\0\0\0\0", b"metaispe\0\0\0\0" + sides, b"mdat" + b"x" * 40]
     return b"".join((len(box) + 4).to_bytes(4, "big") + box for box in boxes)
+
+
+def test_an_avif_box_with_a_long_size_is_walked():
+    start = avif(64, 48)[:-48]
+    body = start + b"\0\0\0\x01mdat" + (56).to_bytes(8, "big") + b"x" * 40
+    assert inspect(body) == ("avif", 64, 48, True)
+    assert inspect(body[:-1]) == ("avif", 64, 48, False)
 
 
 def test_avif_is_walked_by_its_boxes():

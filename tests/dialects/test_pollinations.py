@@ -139,6 +139,16 @@ def test_a_real_answer_that_names_the_link_is_released_by_its_usage():
     assert (fed.ended, fed.forward) == (True, stream)
 
 
+def test_once_let_go_a_stream_flows():
+    reader = a_reader(POLLINATIONS, a_stream_request(), STREAM)
+    reader.feed(words("Hi"))
+    assert reader.feed(words("Streaming")).forward == words("Streaming")
+
+
+def test_the_preamble_passes_before_anything_is_said():
+    assert a_reader(POLLINATIONS, a_stream_request(), UNSTORED_STREAM).feed(b": ping\n\n").forward == b": ping\n\n"
+
+
 def test_a_short_answer_that_is_not_stored_passes_at_its_end():
     stream = words("Hi there") + data(STOP, DONE)
     fed = read(stream)

@@ -134,9 +134,10 @@ def test_nothing_is_left_after_a_whole_event():
     assert splitter.close() is None
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_an_event_over_the_limit_is_reported_after_the_events_before_it(size):
-    stream = b"data: ok\n\ndata: " + b"x" * 50 + b"\n\ndata: late\n\n"
+def test_an_event_over_the_limit_is_reported_after_the_events_before_it(size, end):
+    stream = (b"data: ok\n\ndata: " + b"x" * 50 + b"\n\ndata: late\n\n").replace(b"\n", end)
     splitter = Splitter(limit=40)
     events = [event for at in range(0, len(stream), size) for event in splitter.feed(stream[at : at + size])]
     assert [event.data for event in events] == [b"ok"]
