@@ -79,9 +79,10 @@ class Sidecar:
         self._data.ready = False
         logger.info("draining", extra={"delay_seconds": drain.delay, "timeout_seconds": drain.timeout})
         await self.clock.sleep(drain.delay)
-        for listener, server in self._servers:
-            listener.close()
-            server.pre_shutdown()
+        # Only the app's listener, bound last: a liveness probe that found nobody would kill the answers under way.
+        listener, server = self._servers[-1]
+        listener.close()
+        server.pre_shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain.timeout):
                 while self.engine.registry.in_flight:
