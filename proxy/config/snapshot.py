@@ -195,7 +195,8 @@ class Provider:
     """Lower comes first."""
     weight: float = 1.0
     timeout: float | None = None
-    """Seconds to the first output; wins over the policy's `timeouts.first_output`."""
+    """Seconds to the first output; wins over the policy's `timeouts.first_output`, but not for images: they take longer
+    than any chat's first word, and their policy knows how long."""
     retries: int = 0
     """Repeats on this provider within one request."""
     breaker: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

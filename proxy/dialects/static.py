@@ -14,7 +14,12 @@ def static_answer(request: Request, text: str, *, created: int) -> bytes | None:
     if kind is None:
         return None
     chat = request.operation is Operation.CHAT
-    document: dict[str, Any] = {"id": f"static-{request.id}", "object": kind, "created": created, "model": request.model}
+    document: dict[str, Any] = {
+        "id": f"static-{request.id}",
+        "object": kind,
+        "created": created,
+        "model": request.model,
+    }
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     if not request.stream:
         said = {"message": {"role": "assistant", "content": text, "refusal": None}} if chat else {"text": text}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
+from proxy.messages import Operation
 from proxy.pipeline.call import Call, Turn
 from proxy.record import Attempt, Event
 from proxy.registry import ProviderState, breaker_settings
@@ -43,7 +44,9 @@ class Settlement:
     def first_output_by(self) -> float:
         """Monotonic time by which this attempt must have shown real output."""
         own = self.turn.provider.timeout
-        return self.attempt.started + (self.call.policy.timeouts.first_output if own is None else own)
+        if own is None or self.call.request.operation is Operation.IMAGES:
+            own = self.call.policy.timeouts.first_output
+        return self.attempt.started + own
 
     def succeed(self) -> None:
         """The answer is complete."""
