@@ -17,8 +17,9 @@ from proxy.telemetry.hub import Telemetry
 
 logger = logging.getLogger("sidestep.server")
 
-LAST_WORDS = 1.0
-"""Seconds that requests get after the drain timeout to be told that they end."""
+LAST_WORDS = 0.4
+"""Seconds that requests get after the drain timeout to come to their end; aiohttp waits for this long twice, and a
+second signal promises an end within a second."""
 
 
 class ListenError(Exception):

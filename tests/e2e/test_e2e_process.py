@@ -86,7 +86,7 @@ async def test_a_second_signal_ends_it_at_once_and_the_stream_with_it(p1):
         loop = asyncio.get_running_loop()
         begun = loop.time()
         assert await program.ended() == 0
-        assert loop.time() - begun < 5, "a second signal does not wait for the drain's minute"
+        assert loop.time() - begun < 2, "promised is one second; the rest is for a busy machine"
         assert b"[DONE]" not in await client.reader.read()
 
 
