@@ -12,6 +12,8 @@ from proxy.registry import ProviderState
 from proxy.server.sidecar import Sidecar
 
 ROUTES = Path(__file__).with_name("routes.yaml")
+TOKEN = "demo"  # noqa: S105  it guards two simulated providers, for as long as the demo runs
+"""The admin listener's token, told to whoever plays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Scene:
 async def set_up(clock: Clock, pace: Pace, environment: Mapping[str, str]) -> AsyncIterator[Scene]:
     """Start everything, and take it down at the end, however that comes. Raises ConfigError or ListenError."""
     async with SimulatedProvider("primary", clock) as primary, SimulatedProvider("secondary", clock) as secondary:
-        urls = {"PRIMARY_URL": primary.base_url, "SECONDARY_URL": secondary.base_url}
+        urls = {"PRIMARY_URL": primary.base_url, "SECONDARY_URL": secondary.base_url, "TOKEN": TOKEN}
         sidecar = Sidecar(load(ROUTES, None, {**environment, **urls, **pace.variables()}))
         try:
             await sidecar.start()

@@ -8,25 +8,29 @@ from aiohttp import web
 from rich.console import Console
 
 from proxy.demo.provider import Behaviour
-from proxy.demo.scene import Scene
+from proxy.demo.scene import TOKEN, Scene
 from proxy.record import Record
 
 _HELP = """\
-The sidecar listens on {base_url}. Ask it something, plain or as a stream:
+Two simulated providers and a sidecar are up, until Ctrl-C. In another terminal:
 
-  curl -si {base_url}/chat/completions -H 'content-type: application/json' \\
+  export SIDESTEP={base_url} BREAK={control}
+
+Ask something, plain or as a stream:
+
+  curl -si $SIDESTEP/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "demo", "messages": [{{"role": "user", "content": "hello"}}]}}'
 
-  curl -sN {base_url}/chat/completions -H 'content-type: application/json' \\
+  curl -sN $SIDESTEP/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "demo", "stream": true, "messages": [{{"role": "user", "content": "hello"}}]}}'
 
-Break the primary, ask again, and mend it (any of: {behaviours}):
+Break the primary, ask again, and mend it. It can be {behaviours}:
 
-  curl -X POST {control}/primary/down
-  curl -X POST {control}/primary/healthy
+  curl -X POST $BREAK/primary/down
+  curl -X POST $BREAK/primary/healthy
 
-What the sidecar knows: {admin} (metrics: {admin}/metrics). Its token is in SIDESTEP_ADMIN_TOKEN, or else: demo
-Ctrl-C ends it. Here is what happens:
+Metrics: {admin}/metrics. The admin token is the demo's own: {token}
+What happens is told here:
 """
 
 
@@ -50,6 +54,7 @@ async def serve(scene: Scene, console: Console) -> None:
             admin=f"http://{scene.sidecar.admin_address}",
             control=f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}",
             behaviours=", ".join(Behaviour),
+            token=TOKEN,
         )
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         await stop.wait()

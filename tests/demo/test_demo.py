@@ -92,12 +92,11 @@ def test_interrupted_it_ends_at_once_and_without_a_traceback():
 
 def test_served_it_can_be_broken_by_hand_and_ends_on_ctrl_c():
     with started("--serve") as process:
-        text = read_until(process, "Ctrl-C ends it")
-        base_url = re.search(r"listens on (\S+)\. ", text)[1]
-        broken = re.search(r"(\S+/primary/down)", text)[1]
+        text = read_until(process, "What happens is told here")
+        base_url, control = re.search(r"export SIDESTEP=(\S+) BREAK=(\S+)", text).groups()
         headers, _ = post(f"{base_url}/chat/completions", QUESTION)
         assert (headers["x-sidestep-provider"], headers["x-sidestep-failover"]) == ("primary", "false")
-        post(broken)
+        post(f"{control}/primary/down")
         headers, _ = post(f"{base_url}/chat/completions", QUESTION)
         assert (headers["x-sidestep-provider"], headers["x-sidestep-failover"]) == ("secondary", "true")
         process.send_signal(signal.SIGINT)
@@ -109,9 +108,9 @@ def test_served_it_can_be_broken_by_hand_and_ends_on_ctrl_c():
 
 def test_served_it_refuses_a_behaviour_that_it_does_not_know():
     with started("--serve") as process:
-        broken = re.search(r"(\S+/primary/)down", read_until(process, "/primary/down"))[1]
+        control = re.search(r"BREAK=(\S+)", read_until(process, "BREAK="))[1]
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            post(broken + "sideways")
+            post(f"{control}/primary/sideways")
 
 
 @pytest.mark.parametrize("seconds", ["1", "nan", "soon", "1e9"])
