@@ -9,6 +9,7 @@ from rich.console import Console
 
 from proxy.demo.provider import Behaviour
 from proxy.demo.scene import TOKEN, Scene
+from proxy.demo.story import breaker_changes
 from proxy.record import Record
 
 _HELP = """\
@@ -79,14 +80,10 @@ def control(scene: Scene) -> Callable[[web.BaseRequest], Awaitable[web.Response]
 
 def story_of(record: Record) -> list[str]:
     """Tell one finished request in a line, and what it changed in a line each."""
-    rungs = []
-    lines = []
-    for attempt in record.attempts:
-        rung = attempt.summary()
-        rungs.append(f"{rung.provider} {rung.error_class} ({rung.milliseconds:.0f} ms)")
-        for event in attempt.events:
-            if event.name == "breaker.change":
-                state = event.attributes["sidestep.breaker.state"]
-                lines.append(f"     the breaker of the {attempt.provider} is {state} now")
+    rungs = [
+        f"{rung.provider} {rung.error_class} ({rung.milliseconds:.0f} ms)"
+        for rung in (attempt.summary() for attempt in record.attempts)
+    ]
     ending = "broken off" if record.broken else str(record.status)
-    return [f"{ending}  {' -> '.join(rungs) or 'nobody was asked'}", *lines]
+    changes = [f"     the breaker of the {name} is {state} now" for name, state in breaker_changes(record)]
+    return [f"{ending}  {' -> '.join(rungs) or 'nobody was asked'}", *changes]

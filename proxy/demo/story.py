@@ -46,6 +46,7 @@ class Story:
     app: App = field(init=False)
     act: str = "all is well"
     _began: float = field(init=False)
+    _failed_over: bool = False
 
     def __post_init__(self) -> None:
         self.app = App(self.scene.base_url, self.scene.clock, RATE)
@@ -94,17 +95,16 @@ class Story:
 
     def _observe(self, record: Record) -> None:
         """Tell what the sidecar decided."""
-        for step in record.steps:
-            if step.attributes.get("sidestep.breaker.probe"):
-                self._tell("half open: one live request is let through to the primary to find out")
-        for attempt in record.attempts:
-            for event in attempt.events:
-                if event.name == "breaker.change":
-                    state = event.attributes["sidestep.breaker.state"]
-                    self._tell(f"the breaker of the {attempt.provider} is {state} now")
-        if record.failovers and sum(answer.failed_over for answer in self.app.answers) == 0:
+        if record.failovers and not self._failed_over:
+            self._failed_over = True
             before, after, reason = record.failovers[0]
             self._tell(f"the first request fails over: {before} ({reason}) -> {after}")
+        probing = any(step.attributes.get("sidestep.breaker.probe") for step in record.steps)
+        if probing:
+            self._tell("half open: one live request is let through to find out")
+        for name, state in breaker_changes(record):
+            again = "still down: " if probing and state == "open" else ""
+            self._tell(f"{again}the breaker of the {name} is {state}")
 
     def _tell(self, text: str) -> None:
         self.screen.event(self.scene.clock.now() - self._began, text)
@@ -126,3 +126,13 @@ class Story:
         failovers = sum(answer.failed_over for answer in answers)
         errors = sum(bool(answer.error) for answer in answers)
         return View(now - self._began, self.length, self.act, rows, failovers, errors)
+
+
+def breaker_changes(record: Record) -> list[tuple[str, str]]:
+    """Every change of a breaker that this request brought about, as (provider, new state)."""
+    return [
+        (attempt.provider, str(event.attributes["sidestep.breaker.state"]))
+        for attempt in record.attempts
+        for event in attempt.events
+        if event.name == "breaker.change"
+    ]

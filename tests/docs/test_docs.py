@@ -176,6 +176,27 @@ def test_what_serves_becomes_ready_and_ends_when_it_is_interrupted(block, enviro
         assert process.returncode == 0
 
 
+def test_a_running_sidestep_takes_over_a_good_change_and_refuses_a_bad_one(environment, tmp_path):
+    write_files(tmp_path, files_of("README.md"))
+    routes = tmp_path / "routes.yaml"
+    text = routes.read_text()
+    command = [
+        str(BIN / "sidestep"),
+        "run",
+        "--routes",
+        str(routes),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]
+    with started(command, '"message": ?"listening"', environment) as (process, _):
+        routes.write_text(text.replace("timeout: 15s", "timeout: 10s"))
+        assert "provider openai: timeout" in next(line for line in process.stdout if "in force" in line)
+        routes.write_text(text.replace("timeout: 15s", "timeuot: 10s"))
+        assert "did you mean 'timeout'?" in next(line for line in process.stdout if "refused" in line)
+
+
 PROMISES = {"demo": "sidestep demo", "test": "-m pytest"}
 
 
