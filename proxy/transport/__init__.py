@@ -1,1 +1,1 @@
-"""The only place that dials: a hardened client session, its failures translated once, repeats through aiohttp-retry."""
+"""The only place that dials: connections, one exchange, its failures translated once, repeats through aiohttp-retry."""

@@ -1,20 +1,20 @@
-"""A client session with every default that a proxy must not have switched off.
+"""One HTTP/1.1 exchange with a provider: write the request, wait for the head, hand out the body as it comes."""
 
-No redirects (they would carry keys to another host), no cookies, no proxies from the environment, no decompression,
-no silent queue for connections, no repeats behind our back, small read buffers.
-"""
-
-import ssl
 from collections.abc import Mapping
-from types import SimpleNamespace
 
 import aiohttp
-from yarl import URL
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_writer import _serialize_headers
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDict
 
 from proxy.config.snapshot import Tls
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Head, WireRequest
 from proxy.transport.failures import translate
+from proxy.transport.inflate import InflateError, Inflater
+from proxy.transport.pool import Origin, Pool, UpstreamProtocol
 
 READ_BUFFER = 16 * 1024
 """Bytes per connection before the upstream is told to wait; aiohttp's 256 KiB would cost 1.3 MB for a slow stream."""
@@ -23,11 +23,9 @@ MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR = 256 * 1024
 """Bytes of an error body that are read."""
 MAX_HEADER = 32 * 1024
-KEEPALIVE = 15.0
-"""Seconds that an idle upstream connection is kept; shorter than the 60 s of common front ends."""
+MAX_HEADERS = 256
 
-_SKIPPED_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+_NETWORK = (aiohttp.ClientError, OSError, ValueError)
 
 
 class AttemptError(Exception):
@@ -39,16 +37,23 @@ class AttemptError(Exception):
 
 
 class Upstream:
-    """An upstream answer whose head has arrived. Whoever holds it closes it; reading to the end releases it."""
+    """An upstream answer whose head has arrived. Its holder closes it; read to its end, it is back in the pool."""
 
-    __slots__ = ("_response", "head", "method", "status")
+    __slots__ = ("_connection", "_inflater", "_payload", "head", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.method = response.method
-        self.status = response.status
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        self.head = Head(response.status, headers)
+    method = "POST"
+    """What aiohttp-retry looks at; which methods may be repeated is decided by the turn."""
+
+    def __init__(self, connection: Connection, head: Head, payload: StreamReader) -> None:
+        self._connection: Connection | None = connection
+        self._payload = payload
+        self._inflater: Inflater | None = None
+        self.head = head
+        self.status = head.status
+        coding = head.headers.get("content-encoding", "identity")
+        if coding != "identity":
+            self._inflater = Inflater(coding)
+        payload.on_eof(self._release)
 
     async def read_all(self, limit: int) -> bytes:
         """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`)."""
@@ -65,113 +70,138 @@ class Upstream:
     async def read_some(self) -> bytes:
         """Return the next bytes, `b""` at a proper end, or raise AttemptError (`broken`) at any other."""
         try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if self._inflater is None:
+                return await self._payload.readany()
+            return await self._inflated(self._inflater)
+        except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
 
     def close(self) -> None:
         """Close the connection at once unless the answer was read to its end; whoever waits in a read is woken."""
-        self._response.close()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._payload.exception() is None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientConnectionError("closed"))
+        connection.close()
+
+    async def _inflated(self, inflater: Inflater) -> bytes:
+        """Unpack what came although we asked for no packing; bounded, so that a bomb is a broken answer."""
+        try:
+            while data := await self._payload.readany():
+                if plain := inflater.feed(data):
+                    return plain
+            return inflater.close()
+        except InflateError as error:
+            self.close()
+            raise AttemptError(_broken(str(error))) from error
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        transport = connection.transport
+        # An early answer to a request that is still being written leaves the connection in the middle of it.
+        if transport is not None and transport.get_write_buffer_size():
+            connection.close()
+        else:
+            connection.release()
 
 
 class Transport:
     """Dials providers. One pool per TLS identity, made on first use and kept over reloads."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[Tls, bool], aiohttp.ClientSession] = {}
+        self._pools: dict[tuple[Tls, bool], Pool] = {}
 
     async def send(self, wire: WireRequest, headers: Mapping[str, str], *, connect: float, tls: Tls) -> Upstream:
-        """Send one request with these headers and wait for the head of its answer.
+        """Send one request with these headers (lower-case names) and wait for the head of its answer.
 
         `connect` bounds DNS, TCP and TLS together, in seconds. Raises AttemptError. A pooled connection that turns out
         to be closed is repeated once on a new one: that is the pool's staleness, not the provider's failure.
         """
-        reused = SimpleNamespace(value=False)
         try:
-            return await self._request(wire, headers, connect, self._session(tls, fresh=False), reused)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not reused.value or isinstance(error, aiohttp.ClientConnectorError):
-                raise AttemptError(translate(error, sent=True)) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return await self._exchange(wire, headers, connect, self._pool(tls, fresh=False))
+        except _StaleError:
+            pass
+        except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
         try:
-            return await self._request(wire, headers, connect, self._session(tls, fresh=True), reused)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return await self._exchange(wire, headers, connect, self._pool(tls, fresh=True))
+        except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
 
     async def close(self) -> None:
         """Close every pool."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
 
-    async def _request(
-        self,
-        wire: WireRequest,
-        headers: Mapping[str, str],
-        connect: float,
-        session: aiohttp.ClientSession,
-        reused: SimpleNamespace,
-    ) -> Upstream:
-        response = await session.request(
-            wire.method,
-            URL(wire.url, encoded=True),
-            data=wire.body,
-            headers=headers,
-            skip_auto_headers=_SKIPPED_HEADERS,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect),
-            trace_request_ctx=reused,
-        )
-        upstream = Upstream(response)
-        if "content-encoding" in upstream.head.headers and upstream.head.headers["content-encoding"] != "identity":
-            upstream.close()
-            raise AttemptError(_broken("the provider compressed its answer although it was asked not to"))
+    async def _exchange(self, wire: WireRequest, headers: Mapping[str, str], connect: float, pool: Pool) -> Upstream:
+        origin, target = pool.origin(wire.url)
+        request = _write(wire, headers, origin, target)
+        connection = await pool.connect(origin, connect)
+        protocol = connection.protocol
+        assert isinstance(protocol, UpstreamProtocol)  # noqa: S101  the pool makes no other
+        pooled = protocol.answers > 0
+        try:
+            upstream = await _ask(connection, protocol, request)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            connection.close()
+            if pooled:
+                raise _StaleError from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        protocol.answers += 1
         return upstream
 
-    def _session(self, tls: Tls, *, fresh: bool) -> aiohttp.ClientSession:
-        key = (tls, fresh)
-        if key not in self._sessions:
-            self._sessions[key] = _make_session(tls, fresh=fresh)
-        return self._sessions[key]
+    def _pool(self, tls: Tls, *, fresh: bool) -> Pool:
+        pool = self._pools.get((tls, fresh))
+        if pool is None:
+            pool = self._pools[tls, fresh] = Pool(tls, fresh=fresh)
+        return pool
 
 
-def _make_session(tls: Tls, *, fresh: bool) -> aiohttp.ClientSession:
-    pooling = {"force_close": True} if fresh else {"keepalive_timeout": KEEPALIVE}
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=_ssl_context(tls), ttl_dns_cache=30, **pooling),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=_NO_TIMEOUT,
-        trust_env=False,
+class _StaleError(Exception):
+    """A pooled connection was closed by the other side before it answered."""
+
+
+async def _ask(connection: Connection, protocol: UpstreamProtocol, request: bytes) -> Upstream:
+    """Write the request and read the head; interim answers (1xx) are skipped."""
+    protocol.set_response_params(
+        read_until_eof=True,
         auto_decompress=False,
         read_bufsize=READ_BUFFER,
         max_line_size=MAX_HEADER,
         max_field_size=MAX_HEADER,
-        trace_configs=[] if fresh else [_reuse_trace()],
+        max_headers=MAX_HEADERS,
     )
-    # aiohttp repeats idempotent methods on a connection that was reset; our own rule covers every method once.
-    session._retry_connection = False  # noqa: SLF001
-    return session
+    transport = protocol.transport
+    if transport is None or transport.is_closing():
+        raise aiohttp.ServerDisconnectedError
+    transport.write(request)
+    try:
+        message, payload = await protocol.read()
+        while 100 <= message.code < 200 and message.code != 101:
+            message, payload = await protocol.read()
+    except HttpProcessingError as error:
+        raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
+    if not 200 <= message.code < 600:
+        raise AttemptError(_broken("the provider answered with a status that means nothing here"))
+    head = Head(message.code, {name.lower(): value for name, value in message.headers.items()})
+    return Upstream(connection, head, payload)
 
 
-def _reuse_trace() -> aiohttp.TraceConfig:
-    """Note whether a call went out over a pooled connection (the context is the caller's own flag)."""
-    trace = aiohttp.TraceConfig(trace_config_ctx_factory=lambda trace_request_ctx: trace_request_ctx)  # type: ignore[arg-type]
-
-    async def reused(_session: object, flag: SimpleNamespace, _parameters: object) -> None:
-        flag.value = True
-
-    trace.on_connection_reuseconn.append(reused)
-    return trace
-
-
-def _ssl_context(tls: Tls) -> ssl.SSLContext | bool:
-    if tls == Tls():
-        return True
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    return context
+def _write(wire: WireRequest, headers: Mapping[str, str], origin: Origin, target: str) -> bytes:
+    """Frame the request: exactly one `Host`, exactly one length. Raises ValueError for a line break in a header."""
+    fields = CIMultiDict(host=origin.host)
+    fields.update(headers)
+    if wire.body is not None:
+        fields["content-length"] = str(len(wire.body))
+    head = _serialize_headers(f"{wire.method} {target} HTTP/1.1", fields)
+    return head if wire.body is None else head + wire.body
 
 
 def _broken(message: str) -> Failure:
