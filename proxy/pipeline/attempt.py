@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from proxy.clock import Clock
-from proxy.config.secrets import Secret, scrub
 from proxy.dialects.base import Dialect
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Answer, Reply, WireRequest
 from proxy.pipeline.call import Call, Turn
+from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
 from proxy.pipeline.stage import Handler
 from proxy.pipeline.stream import open_stream
@@ -20,8 +20,6 @@ from proxy.resilience.outcome import Again
 from proxy.resilience.retry_after import retry_after
 from proxy.transport.repeat import RepeatError, send_with_repeats
 from proxy.transport.session import MAX_ANSWER, MAX_ERROR, AttemptError, Transport, Upstream
-
-Secrets = tuple[Secret, ...]
 
 
 def attempt(
@@ -188,7 +186,7 @@ async def _receive(
         async with asyncio.timeout_at(settlement.first_output_by) as scope:
             reader = dialect.reader(call.request, wire, upstream.head, keep_text=keep_text)
             if reader is not None:
-                return await open_stream(settlement, reader, upstream)
+                return await open_stream(settlement, reader, upstream, secrets)
             body = await upstream.read_all(MAX_ANSWER)
     except AttemptError as error:
         upstream.close()
@@ -235,15 +233,3 @@ def _settle_interrupted(settlement: Settlement) -> None:
 def _too_slow(settlement: Settlement) -> Failure:
     waited = settlement.clock.now() - settlement.attempt.started
     return Failure(error_class=ErrorClass.TIMEOUT, message=f"no output from the provider within {waited:.3g} s")
-
-
-def scrubbed(failure: Failure, secrets: Secrets) -> Failure:
-    """Take every known secret out of a provider's words, before anyone sees them."""
-    message = scrub(failure.message, secrets)
-    code = scrub(failure.code, secrets) if failure.code else failure.code
-    body = failure.body
-    if body is not None:
-        body = scrub(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
-    if (message, code, body) == (failure.message, failure.code, failure.body):
-        return failure
-    return replace(failure, message=message, code=code, body=body)

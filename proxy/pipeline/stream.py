@@ -9,6 +9,7 @@ from proxy.envelope import error_frame
 from proxy.errors import ErrorClass, Failure, SidestepError
 from proxy.messages import Fed, Reply
 from proxy.pipeline.call import Call
+from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
 from proxy.record import Event
 from proxy.transport.session import AttemptError, Upstream
@@ -22,7 +23,9 @@ KEEPALIVE_COMMENT = b": keep-alive\n\n"
 """A bare comment: `id:` or `retry:` lines would make OpenAI's Python client fail."""
 
 
-async def open_stream(settlement: Settlement, reader: StreamReader, upstream: Upstream) -> Reply | Failure:
+async def open_stream(
+    settlement: Settlement, reader: StreamReader, upstream: Upstream, secrets: Secrets
+) -> Reply | Failure:
     """Read until the answer is committed. A failure before that is a value: another provider may still answer unseen.
 
     Raises AttemptError for what the network does. The caller bounds the time.
@@ -44,7 +47,7 @@ async def open_stream(settlement: Settlement, reader: StreamReader, upstream: Up
     settlement.attempt.facts = reader.facts
     settlement.attempt.events.append(Event("hold_back.end", now, {"sidestep.held_bytes": len(held)}))
     first = replace(fed, forward=bytes(held))
-    return Reply(status=200, headers=dict(HEADERS), stream=StreamBody(settlement, reader, upstream, first))
+    return Reply(status=200, headers=dict(HEADERS), stream=StreamBody(settlement, reader, upstream, secrets, first))
 
 
 def _nothing_to_wait_for(fed: Fed, held: bytearray, call: Call, alternatives: int) -> bool:
@@ -64,16 +67,20 @@ class StreamBody:
         "_keepalive",
         "_pending",
         "_reader",
+        "_secrets",
         "_settlement",
         "_upstream",
         "_watch",
         "aborted",
     )
 
-    def __init__(self, settlement: Settlement, reader: StreamReader, upstream: Upstream, first: Fed) -> None:
+    def __init__(
+        self, settlement: Settlement, reader: StreamReader, upstream: Upstream, secrets: Secrets, first: Fed
+    ) -> None:
         self._settlement = settlement
         self._reader = reader
         self._upstream = upstream
+        self._secrets = secrets
         self._first: Fed | None = first
         self._ended = False
         self._keepalive = settlement.call.policy.streaming.keepalive
@@ -135,6 +142,7 @@ class StreamBody:
     def _break(self, failure: Failure) -> bytes:
         """The answer was already under way: say so in the stream, and never pretend that it ended well."""
         call = self._settlement.call
+        failure = scrubbed(failure, self._secrets)
         self._ended = True
         self._watch.stop()
         self._upstream.close()
