@@ -13,7 +13,7 @@ PRIMARY, SECOND = "canary-primary-4f1d2a", "canary-second-77b0c3"
 CLIENT, OPERATOR = "canary-client-9e8d7c", "canary-operator-5a5b5c"
 COOKIE = "canary-cookie-0badcafe"
 CANARIES = (PRIMARY, SECOND, CLIENT, OPERATOR, COOKIE)
-TOLD = " ".join((PRIMARY, SECOND, CLIENT))
+TOLD = f"{PRIMARY} {SECOND} {CLIENT}"
 """What a provider may have seen of ours, and repeats."""
 ERROR = {"error": {"message": f"bad key {TOLD}", "type": TOLD, "param": TOLD, "code": TOLD}}
 HEADERS = {"Set-Cookie": f"session={COOKIE}", "X-Key": TOLD, "Server": TOLD}
