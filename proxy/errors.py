@@ -128,7 +128,8 @@ class ProviderVerdict(SidestepError):  # noqa: N818
     code = "invalid_request"
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message, status=failure.status, code=failure.code, should_retry=False)
+        status = failure.status if (failure.status or 0) >= 400 else None  # an error under 200 stays an error
+        super().__init__(failure.message, status=status, code=failure.code, should_retry=False)
         self.body = failure.body
 
 

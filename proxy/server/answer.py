@@ -1,9 +1,10 @@
 """From a `Reply` or a `SidestepError` to the bytes that the app reads."""
 
+import asyncio
 import math
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from proxy.envelope import error_body
 from proxy.errors import ProviderVerdict, SidestepError
@@ -12,6 +13,8 @@ from proxy.record import Record
 
 SERVER_NAME = "sidestep"
 """Names the program, never its version."""
+WRITE_TIME = 60.0
+"""Seconds that a client may leave a piece of its stream untaken before it counts as gone."""
 
 
 def reply_headers(record: Record, now: float) -> dict[str, str]:
@@ -54,7 +57,10 @@ async def write_reply(request: web.BaseRequest, reply: Reply, headers: Mapping[s
     if reply.stream is None:
         return web.Response(status=reply.status, body=reply.body, headers={**reply.headers, **headers})
     response = web.StreamResponse(status=reply.status, headers={**reply.headers, **headers})
-    response.enable_chunked_encoding()
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    else:
+        response.force_close()  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
     await response.prepare(request)
     await _pump(request, response, reply.stream)
     return response
@@ -62,8 +68,19 @@ async def write_reply(request: web.BaseRequest, reply: Reply, headers: Mapping[s
 
 async def _pump(request: web.BaseRequest, response: web.StreamResponse, stream: Body) -> None:
     while piece := await stream.read():
-        await response.write(piece)
-    if stream.aborted and request.transport is not None:
-        request.transport.abort()
+        try:
+            async with asyncio.timeout(WRITE_TIME):
+                await response.write(piece)
+        except TimeoutError:
+            _abort(request)
+            raise ConnectionAbortedError("the client stopped reading") from None
+    if stream.aborted:
+        _abort(request)
         return
     await response.write_eof()
+
+
+def _abort(request: web.BaseRequest) -> None:
+    """End the connection at once, and what is still unsent with it."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -19,7 +19,7 @@ from proxy.record import Record
 from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
-from proxy.server.request import operation_of, parse_request, request_id
+from proxy.server.request import check_media_type, operation_of, parse_request, request_id
 
 NewRecord = Callable[[Request, Mapping[str, str], float], Record]
 """Makes the record of a request from its headers (trace context) and its start."""
@@ -59,15 +59,17 @@ class DataListener:
     ) -> web.StreamResponse:
         """Read, parse, run the pipeline, write; whatever happens, the record is finished once."""
         engine = self._engine
-        bare = Request(id=identifier, operation=operation, path=http.raw_path, body=b"", document={}, received=started)
+        path = http.raw_path.partition("?")[0]
+        bare = Request(id=identifier, operation=operation, path=path, body=b"", document={}, received=started)
         record = self._new_record(bare, headers, started)
         engine.registry.in_flight += 1
         reply = None
         try:
+            check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
             body = await _read_body(http, headers, engine.generation.snapshot)
             record.request = parse_request(
                 identifier=identifier,
-                path=http.raw_path,
+                path=path,
                 operation=operation,
                 headers=headers,
                 body=body,

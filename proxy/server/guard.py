@@ -87,6 +87,8 @@ class GuardedConnection(RequestHandler):
         message: str | None = None,  # noqa: ARG002  it quotes the client's bytes
     ) -> web.StreamResponse:
         """Say what kind of mistake it was, in OpenAI's shape, and nothing of what was sent."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client is gone: nobody to tell, and nothing that a log should call a failure
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log_exception("a request handler failed", exc_info=exc)
         if request.writer.output_size > 0:

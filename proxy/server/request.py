@@ -48,15 +48,10 @@ def parse_request(
     *, identifier: str, path: str, operation: Operation, headers: Mapping[str, str], body: bytes, received: float
 ) -> Request:
     """Build the Request. `headers` has lower-case names. Raises ClientError 400 or 415."""
-    content_type = headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
+    content_type = check_media_type(operation, headers)
     if operation in _MULTIPART:
-        if media_type != "multipart/form-data":
-            raise ClientError("this endpoint takes multipart/form-data", status=415, code="unsupported_media_type")
         document, model = {}, _model_of_form(content_type, body)
     else:
-        if media_type not in {"application/json", ""}:
-            raise ClientError("this endpoint takes application/json", status=415, code="unsupported_media_type")
         document = parse_document(body)
         model = _text(document, "model")
     stream = _flag(document, "stream")
@@ -77,6 +72,16 @@ def parse_request(
         headers=headers,
         received=received,
     )
+
+
+def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
+    """Return the content type if the endpoint takes it; none at all counts as JSON. Raises ClientError 415."""
+    content_type = headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    wanted = "multipart/form-data" if operation in _MULTIPART else "application/json"
+    if media_type != wanted and (media_type or operation in _MULTIPART):
+        raise ClientError(f"this endpoint takes {wanted}", status=415, code="unsupported_media_type")
+    return content_type
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
