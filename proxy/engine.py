@@ -8,7 +8,7 @@ from proxy.clock import Clock
 from proxy.config.snapshot import Snapshot
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect
-from proxy.errors import ClientError, ErrorClass
+from proxy.errors import ClientError, ErrorClass, SidestepError
 from proxy.messages import Reply, Request
 from proxy.pipeline.build import build
 from proxy.pipeline.call import Call
@@ -94,7 +94,16 @@ class Engine:
             model=request.model,
             attempts_left=policy.attempts,
         )
-        return await generation.chains[policy.name](call)
+        try:
+            reply = await generation.chains[policy.name](call)
+        except SidestepError as error:
+            call.end_step(self.clock.now(), error.code)
+            raise
+        except BaseException:
+            call.end_step(self.clock.now())
+            raise
+        call.end_step(self.clock.now())
+        return reply
 
     def finish(self, record: Record) -> None:
         """The last byte is written, or nobody waits for it any more: tell the observers, once."""

@@ -115,6 +115,7 @@ class _Sender:
     def _begin(self) -> Settlement:
         call, turn = self.call, self.turn
         now = self.clock.now()
+        call.end_step(now)
         call.attempts_left -= 1
         attempt = Attempt(
             number=len(call.record.attempts) + 1,

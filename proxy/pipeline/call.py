@@ -57,6 +57,19 @@ class Call:
     step: Step | None = None
     """The stage that is deciding right now."""
 
+    def begin_step(self, name: str, now: float) -> None:
+        """A stage begins to decide; the one before it is done."""
+        self.end_step(now)
+        self.step = Step(name, now)
+        self.record.steps.append(self.step)
+
+    def end_step(self, now: float, error: str | None = None) -> None:
+        """The stage that was deciding is done: it handed on, or refused with `error`."""
+        step = self.step
+        if step is not None and not step.ended:
+            step.ended = now
+            step.error = error
+
     def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
         """Add an event to the logical operation's span."""
         self.record.events.append(Event(name, now, attributes))

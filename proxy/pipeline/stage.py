@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from proxy.clock import Clock
-from proxy.errors import Failure, SidestepError
+from proxy.errors import Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
-from proxy.record import Step
 
 Result = TypeVar("Result")
 Handler = Callable[[Call], Awaitable[Result]]
@@ -37,26 +36,11 @@ def compose(stages: Sequence[Stage[Result]], last: Handler[Result], clock: Clock
 
 
 def noted(stage: Stage[Result], following: Handler[Result], clock: Clock) -> Handler[Result]:
-    """Run a stage and note how long it took to decide: from its start until it hands on, or refuses."""
+    """Begin a step for every turn of a stage; it ends when the next one begins, so it tells the time of deciding."""
+    name, run = stage.name, stage.run
 
-    async def handler(call: Call) -> Result:
-        step = Step(stage.name, clock.now())
-        call.record.steps.append(step)
-        call.step = step
-
-        async def hand_on(call: Call) -> Result:
-            if not step.ended:
-                step.ended = clock.now()
-            return await following(call)
-
-        try:
-            return await stage.run(call, hand_on)
-        except SidestepError as error:
-            if not step.ended:
-                step.error = error.code
-            raise
-        finally:
-            if not step.ended:
-                step.ended = clock.now()
+    def handler(call: Call) -> Awaitable[Result]:
+        call.begin_step(name, clock.now())
+        return run(call, following)
 
     return handler

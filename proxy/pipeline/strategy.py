@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from proxy.clock import Clock
-from proxy.config.snapshot import Provider
+from proxy.config.snapshot import Provider, StrategyName
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call, Turn
@@ -12,6 +12,7 @@ from proxy.registry import ProviderState, Registry, breaker_settings
 from proxy.resilience.breaker import State
 from proxy.resilience.outcome import Elsewhere
 from proxy.resilience.ramp import share
+from proxy.resilience.window import Performance
 from proxy.routing.candidates import Candidate, Excluded, Exclusion, serves, soonest
 from proxy.routing.strategies import order
 
@@ -119,8 +120,13 @@ def _window_too_small(call: Call, provider: Provider) -> bool:
     return False
 
 
+_MEASURING = frozenset({StrategyName.WEIGHTED_ROUND_ROBIN, StrategyName.BEST_PERFORMANCE})
+"""Strategies that look at a provider's past; the others do not pay for it."""
+_UNSEEN = Performance()
+
+
 def _candidate(call: Call, provider: Provider, state: ProviderState, now: float) -> Candidate:
-    seen = state.window.performance(now)
+    seen = state.window.performance(now) if call.policy.strategy in _MEASURING else _UNSEEN
     return Candidate(
         name=provider.name,
         priority=provider.priority,

@@ -15,7 +15,9 @@ _LOG_GROWTH = log(_GROWTH)
 _SHORTEST, _LONGEST = 1e-4, 1e5
 """Seconds; times beyond are counted as these, which bounds the number of buckets at about 220."""
 _FRESH = 0.5
-"""Seconds for which a result is given out again while nothing new was recorded."""
+"""Seconds for which a result is given out again."""
+_MANY = 100
+"""Attempts in the window from which on one more changes next to nothing: the result stays fresh all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,8 @@ class Window:
 
     def record(self, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
         """Note an attempt that ended now, after `duration` s; `first_output` is None when there was none to time."""
-        self._cached = None
+        if self._cached is not None and self._cached.requests < _MANY:
+            self._cached = None
         self._forget(now)
         number = floor(now / self._length * _SLICES)
         if not self._slices or self._slices[-1].number < number:
@@ -81,7 +84,7 @@ class Window:
             _count(first_output, newest.first_outputs, self._first_outputs)
 
     def performance(self, now: float) -> Performance:
-        """Sum the window up. The result is computed anew after a record, else at most every half second."""
+        """Sum the window up, at most every half second, and after each record while there are few."""
         if self._cached is None or now - self._cached_at >= _FRESH:
             self._forget(now)
             self._cached = self._summed_up(now)
