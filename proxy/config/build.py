@@ -1,17 +1,18 @@
 """Plain data of the right shape in, settings out: the defaults that depend on other keys are decided here."""
 
 import collections.abc
+import math
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from proxy.config.snapshot import Policy, Provider, Route, Server, Telemetry
+from proxy.config.snapshot import HealthSettings, Policy, Provider, Route, Server, Telemetry
 from proxy.config.units import is_loopback
 
 POLLINATIONS_TEXT_URL = "https://text.pollinations.ai/openai"
@@ -33,14 +34,21 @@ def telemetry(data: Mapping[str, Any]) -> Telemetry:
     return structure(Telemetry, data.get("telemetry", {}))
 
 
-def providers(data: Mapping[str, Any], folder: Path) -> Mapping[str, Provider]:
+def providers(data: Mapping[str, Any], policies: Mapping[str, Policy], folder: Path) -> Mapping[str, Provider]:
     """Every provider by name. `folder` is where relative paths of TLS files begin."""
-    return MappingProxyType({name: provider(name, section, folder) for name, section in data["providers"].items()})
+    named = [(route["providers"], policies.get(route.get("policy", DEFAULT_POLICY))) for route in data["routes"]]
+    return MappingProxyType(
+        {
+            name: provider(name, section, [policy for users, policy in named if policy and name in users], folder)
+            for name, section in data["providers"].items()
+        }
+    )
 
 
-def provider(name: str, section: Mapping[str, Any], folder: Path) -> Provider:
-    """One provider with the defaults of its dialect."""
+def provider(name: str, section: Mapping[str, Any], policies: Iterable[Policy], folder: Path) -> Provider:
+    """One provider with the defaults of its dialect, and of the policies that it is used with."""
     found = {"name": name, **section}
+    found["health"] = {**asdict(strictest(policies)), **section.get("health", {})}
     found["base_url"] = found.get("base_url", "").rstrip("/")
     if found["dialect"] == "pollinations":
         found.setdefault("text_url", POLLINATIONS_TEXT_URL)
@@ -49,6 +57,15 @@ def provider(name: str, section: Mapping[str, Any], folder: Path) -> Provider:
     found.setdefault("auth", "optional" if local or found["dialect"] == "pollinations" else "required")
     found["tls"] = {key: str(folder / path) for key, path in found.get("tls", {}).items()}
     return structure(Provider, found)
+
+
+def strictest(policies: Iterable[Policy]) -> HealthSettings:
+    """The health settings that check most often; a provider has one health, however many policies it is used with."""
+    return min(
+        (policy.health for policy in policies),
+        key=lambda health: health.interval or math.inf,
+        default=HealthSettings(),
+    )
 
 
 def routes(data: Mapping[str, Any]) -> tuple[Route, ...]:

@@ -45,13 +45,14 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
         for index, (file, data) in enumerate(sources.texts.items())
     ]
     if not problems:
+        named = _policies(policies)
         snapshot = Snapshot(
             generation=generation(sources.texts),
             server=build.server(routes.data),
             telemetry=build.telemetry(routes.data),
-            providers=build.providers(routes.data, routes_file.parent),
+            providers=build.providers(routes.data, named, routes_file.parent),
             routes=build.routes(routes.data),
-            policies=_policies(policies),
+            policies=named,
             files=tuple(str(file) for file in sources.texts),
         )
         documents = {Path(policy.document.file).stem: policy.document for policy in policies}

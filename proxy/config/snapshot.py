@@ -46,6 +46,18 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many calls a provider gets at the same time."""
+
+    max: int
+    """Calls under way, streams until their end, at each of the provider's endpoints."""
+    queue: int = 16
+    """Calls that may wait for a place while no other provider can answer; 0 lets none wait."""
+    wait: float = 0.5
+    """Seconds that a call waits at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
     """When a provider is left alone, and for how long."""
 
@@ -110,6 +122,20 @@ class RetrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """When a provider is checked, and how much evidence it takes to think otherwise of it."""
+
+    interval: float = 60.0
+    """Seconds between two checks, give or take a tenth; 0 checks only when told to."""
+    timeout: float = 5.0
+    """Seconds that one check may take."""
+    unhealthy_after: int = 3
+    """Failures in a row, of checks and live traffic, that make it unhealthy."""
+    healthy_after: int = 2
+    """Successes in a row that make it healthy again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """How a provider gets its traffic back after its breaker closed."""
 
@@ -159,6 +185,7 @@ class Policy:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
     recovery: Recovery = field(default_factory=Recovery)
     streaming: Streaming = field(default_factory=Streaming)
     errors: Mapping[ErrorClass, ErrorRule] = field(default_factory=lambda: MappingProxyType({}))
@@ -172,6 +199,29 @@ class Tls:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the answer to a check must be."""
+
+    status: int | None = None
+    """The exact status; None takes any 2xx."""
+    contains: str = ""
+    """Text that must stand in the body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth(HealthSettings):
+    """The clocks of the strictest policy that the provider is used with, its own on top; and what a check asks."""
+
+    path: str = ""
+    """Asked by GET instead of what the dialect asks; begins with `/`, at the root of the provider's host."""
+    expect: Expectation = field(default_factory=Expectation)
+    allow_cost: bool = False
+    """Whether a check is a chat completion of a few tokens, which may be billed."""
+    model: str = ""
+    """The provider's name of the model that `allow_cost` asks; empty: what `models` call `default`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +251,11 @@ class Provider:
     """Repeats on this provider within one request."""
     breaker: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     """Fields of `BreakerSettings` that win over the policy's."""
+    health: ProviderHealth = field(default_factory=ProviderHealth)
     rate_limit: Mapping[str, Rate] = field(default_factory=lambda: EMPTY)
     """By capability (`chat`, `images`, ...)."""
+    concurrency: Concurrency | None = None
+    """None: as many calls at a time as there are requests."""
     supports: frozenset[str] = frozenset({"chat"})
     """Capabilities: chat, tools, images, completions, embeddings, responses, audio, moderations."""
     models: Mapping[str, str] = field(default_factory=lambda: EMPTY)
@@ -270,8 +323,14 @@ class Limits:
     """Seconds from the first byte of a request to the end of its headers."""
     body_time: float = 30.0
     """Seconds for the whole body."""
+    write_time: float = 60.0
+    """Seconds that a client may take nothing of its answer before it is cut off."""
     connections: int = 10_000
     in_flight: int = 1_000
+    lag: float = 1.0
+    """Seconds that the event loop may keep running behind before new requests are refused; 0 looks away."""
+    memory: float = 0.95
+    """Share of the container's memory limit from which on new requests are refused; 0 looks away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

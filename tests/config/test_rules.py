@@ -162,6 +162,20 @@ def test_the_smallest_good_configuration_has_no_problem(problems):
         (GOOD + "server:\n  listen: 0.0.0.0:8080\n  client_keys: ['']\n", 7, 11, "set server.client_keys"),
         (GOOD + "server: {admin: {listen: '127.0.0.1:8080'}}\n", 6, 26, "the admin needs its own"),
         (GOOD + "server: {listen: '127.0.0.1:8081'}\n", 6, 9, "the admin needs its own"),
+        # health
+        (openai("health: {path: health}"), 6, 20, "is not a path: write /health"),
+        (openai("health: {path: '/a b'}"), 6, 20, "is not a path"),
+        (openai("health: {model: m}"), 6, 21, "model has no effect without `allow_cost: true`"),
+        (openai("health: {allow_cost: true, path: /up}"), 6, 26, "allow_cost has no effect: `path` says"),
+        (openai("health: {allow_cost: true}"), 6, 26, "`models` names no default"),
+        (
+            openai("health: {allow_cost: true, model: m, expect: {status: 200}}"),
+            6,
+            50,
+            "expect has no effect with `allow_cost`",
+        ),
+        (openai("health: {}"), 6, 13, "the mapping is empty"),
+        (openai("health: {unhealthy_after: 0}"), 6, 31, "0 must be at least 1"),
     ],
 )
 def test_a_problem_is_found_at_its_line_and_column(problems, routes, line, column, fragment):
@@ -173,7 +187,8 @@ def test_a_problem_is_found_at_its_line_and_column(problems, routes, line, colum
 @pytest.mark.parametrize(
     ("policy", "line", "column", "fragment"),
     [
-        ("health: {interval: 60s}\n", 2, 1, "unknown key 'health'"),
+        ("health: {intervall: 60s}\n", 2, 10, "did you mean 'interval'?"),
+        ("health: {timeout: 0s}\n", 2, 19, "'0s' must be more than 0s"),
         ("degrade: [stale_cache]\n", 2, 11, "the value must be a mapping"),
         ("degrade: [{}]\n", 2, 11, "the mapping is empty"),
         ("degrade: [{model: m, static: s}]\n", 2, 11, "only one of these keys"),
@@ -337,3 +352,24 @@ def test_a_breaker_is_blamed_only_for_keys_that_were_written():
 def test_listeners_are_refused_when_they_collide_or_serve_strangers(data, admin, keys, at_fault):
     server = Server(listen=data, admin=Admin(listen=admin), client_keys=keys)
     assert [path[1] for path, _ in refusals(server)] == at_fault
+
+
+def test_a_paid_check_needs_a_provider_that_chats(problems):
+    images = provider("base_url: https://a.test/v1", "supports: [images]", "health: {allow_cost: true, model: m}")
+    found = problems(images.replace("/v1/chat/completions", "/v1/images/generations"))
+    assert [message for *_, message in found] == [
+        "allow_cost has no effect: 'chat' is not in the provider's `supports`"
+    ]
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        "{interval: 0s}",
+        "{path: /health, expect: {status: 204}}",
+        "{expect: {contains: gpt}}",
+        "{allow_cost: true, model: m, interval: 10m}",
+    ],
+)
+def test_a_provider_s_health_has_no_problem(problems, health):
+    assert problems(openai(f"health: {health}")) == []

@@ -18,6 +18,7 @@ from proxy.config.shape import SCHEMAS, expand, kind_of, schema
 from proxy.config.snapshot import (
     BreakerSettings,
     Drain,
+    HealthSettings,
     Limits,
     Policy,
     Provider,
@@ -207,7 +208,18 @@ def test_every_default_in_the_schemas_is_the_one_that_is_used(path, field, part)
         assert read_default(part) == default
 
 
-DECIDED_ELSEWHERE = {"provider.auth": "by dialect and URL", "route.policy": "in build, as it is not the field's own"}
+DECIDED_ELSEWHERE = {
+    "provider.auth": "by dialect and URL",
+    "route.policy": "in build, as it is not the field's own",
+    **{f"provider.health.{field.name}": "by the policies of its routes" for field in fields(HealthSettings)},
+}
+
+
+def test_a_provider_s_health_takes_the_keys_of_a_policy_s():
+    health = schema("routes")["$defs"]["provider"]["properties"]["health"]["properties"]
+    of_policy = schema("policy")["properties"]["health"]["properties"]
+    for key, part in of_policy.items():
+        assert health[key] == {name: value for name, value in part.items() if name != "default"}
 
 
 def test_the_route_s_policy_is_called_as_the_schema_says():

@@ -7,12 +7,16 @@ from urllib.parse import urlsplit
 
 from proxy.config.rules.breakers import breaker_faults
 from proxy.config.rules.draft import Draft
+from proxy.config.snapshot import Expectation, Provider
 from proxy.config.text import Node, Path
 from proxy.config.units import is_loopback
 from proxy.errors import Problem
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
 """A header's name, RFC 9110 section 5.6.2."""
+
+_PATH = re.compile(r"/[\x21-\x22\x24-\x7e]*", re.ASCII)
+"""A request target in origin form, RFC 9112 section 3.2.1: visible, and without a fragment."""
 
 _OURS = frozenset(
     {"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
@@ -136,4 +140,37 @@ def tuning(draft: Draft) -> Iterator[Problem]:
                 yield draft.document.problem((*path, "breaker", key), message)
 
 
-RULES = (used, urls, capabilities, headers, tls, tuning)
+def health(draft: Draft) -> Iterator[Problem]:
+    """A check asks one thing, and what it is told is about that thing."""
+    for provider in draft.snapshot.providers.values():
+        for key, message in _health_faults(provider):
+            yield draft.document.problem(("providers", provider.name, "health", key), message)
+
+
+def _health_faults(provider: Provider) -> Iterator[tuple[str, str]]:
+    settings = provider.health
+    if settings.path and not _PATH.fullmatch(settings.path):
+        yield "path", "is not a path: write /health, in visible ASCII characters"
+    if not settings.allow_cost:
+        if settings.model:
+            yield "model", "model has no effect without `allow_cost: true`: no model is asked"
+        return
+    if settings.path:
+        yield "allow_cost", "allow_cost has no effect: `path` says what is asked"
+    elif "chat" not in provider.supports:
+        yield "allow_cost", "allow_cost has no effect: 'chat' is not in the provider's `supports`"
+    elif settings.expect != Expectation():
+        yield "expect", "expect has no effect with `allow_cost`: a completion is judged like any answer"
+    elif not (settings.model or provider.models.get("default")):
+        yield "allow_cost", "which model? `models` names no default; write it under `health.model`"
+
+
+def waiting(draft: Draft) -> Iterator[Problem]:
+    """A time to wait needs a queue to wait in."""
+    for name, provider in draft.snapshot.providers.items():
+        path: Path = ("providers", name, "concurrency", "wait")
+        if provider.concurrency is not None and not provider.concurrency.queue and draft.document.has(path):
+            yield draft.document.problem(path, "wait has no effect: with `queue: 0` nobody waits", key=True)
+
+
+RULES = (used, urls, capabilities, headers, tls, health, tuning, waiting)
