@@ -83,7 +83,7 @@ class Engine:
         if route is None:
             raise ClientError(f"no route takes model '{request.model[:100]}' here", status=404, code="no_route")
         record.route = route.name
-        policy = snapshot.policies[route.policy]
+        policy = self.registry.overrides.policy(route, snapshot.policies[route.policy])
         call = Call(
             request=request,
             route=route,

@@ -14,6 +14,7 @@ from proxy.resilience.budget import Budget
 from proxy.resilience.cooldown import CoolDown
 from proxy.resilience.limiter import Limiter
 from proxy.resilience.window import Window
+from proxy.routing.overrides import Overrides
 from proxy.routing.strategies import Rotation
 
 UNSUPPORTED_FOR = 600.0
@@ -82,6 +83,8 @@ class Registry:
         self._routes: dict[str, RouteState] = {}
         self.in_flight = 0
         """Requests being answered right now, over all routes."""
+        self.overrides = Overrides()
+        """What the operator changed by hand."""
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Keep the state of every identity that the snapshot still holds, make it for new ones, forget the rest."""
@@ -92,6 +95,7 @@ class Registry:
         }
         self._providers = {key: self._providers.get(key) or ProviderState(name) for key, name in wanted.items()}
         self._routes = {route.name: self._routes.get(route.name) or RouteState() for route in snapshot.routes}
+        self.overrides.adopt(snapshot)
 
     def provider(self, provider: Provider, capability: str) -> ProviderState:
         """The state behind this provider for this capability (made anew for a generation that was replaced)."""

@@ -34,7 +34,8 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
         for name in call.route.providers:
             provider = providers[name]
             state = registry.provider(provider, call.request.capability)
-            obstacle = _obstacle(call, provider, state, now)
+            allowed = registry.overrides.allows(provider)
+            obstacle = _obstacle(call, provider, state, now) if allowed else Excluded(name, Exclusion.DISABLED, None)
             if obstacle is None:
                 candidates.append(_candidate(call, provider, state, now))
             else:
@@ -81,10 +82,8 @@ def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
 
 
 def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
-    """Why this provider cannot have the turn, the most lasting reason first."""
+    """Why this provider, although enabled, cannot have the turn, the most lasting reason first."""
     name = provider.name
-    if not provider.enabled:
-        return Excluded(name, Exclusion.DISABLED, None)
     if not provider.configured:
         return Excluded(name, Exclusion.UNCONFIGURED, None)
     model = provider.upstream_model(call.model, call.request.capability)

@@ -16,6 +16,7 @@ from proxy.envelope import encode
 from proxy.errors import ClientError, ProviderVerdict, SidestepError
 from proxy.messages import Operation, Request
 from proxy.record import Record
+from proxy.routing.overrides import Overrides
 from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
@@ -49,7 +50,7 @@ class DataListener:
         try:
             operation = _admit(http, path, headers, snapshot)
             if operation is None:
-                return _json_response(_models_document(path, snapshot), own)
+                return _json_response(_models_document(path, snapshot, self._engine.registry.overrides), own)
         except ClientError as error:
             return _refusal(error, None, own)
         return await self._answer(http, headers, identifier, operation, started)
@@ -155,10 +156,10 @@ async def _answer_expectation(http: web.BaseRequest, headers: Mapping[str, str])
     writer.output_size = 0
 
 
-def _models_document(path: str, snapshot: Snapshot) -> object:
+def _models_document(path: str, snapshot: Snapshot, overrides: Overrides) -> object:
     if path == _MODELS:
-        return model_list(snapshot)
-    return one_model(snapshot, unquote(path.removeprefix(_MODELS + "/")))
+        return model_list(snapshot, overrides)
+    return one_model(snapshot, overrides, unquote(path.removeprefix(_MODELS + "/")))
 
 
 def _json_response(document: object, headers: Mapping[str, str]) -> web.Response:

@@ -4,21 +4,22 @@ from typing import Any
 
 from proxy.config.snapshot import Provider, Snapshot
 from proxy.errors import ClientError
+from proxy.routing.overrides import Overrides
 
 
-def model_list(snapshot: Snapshot) -> dict[str, Any]:
+def model_list(snapshot: Snapshot, overrides: Overrides) -> dict[str, Any]:
     """The union over the enabled providers' mapped names, in OpenAI's shape, in order of the providers' priority."""
     owners: dict[str, str] = {}
     for provider in sorted(snapshot.providers.values(), key=lambda provider: provider.priority):
-        if provider.enabled and provider.configured:
+        if overrides.allows(provider) and provider.configured:
             for name in model_names(provider):
                 owners.setdefault(name, provider.name)
     return {"object": "list", "data": [_model(name, owner) for name, owner in owners.items()]}
 
 
-def one_model(snapshot: Snapshot, name: str) -> dict[str, Any]:
+def one_model(snapshot: Snapshot, overrides: Overrides, name: str) -> dict[str, Any]:
     """One entry of the list. Raises ClientError 404."""
-    for model in model_list(snapshot)["data"]:
+    for model in model_list(snapshot, overrides)["data"]:
         if model["id"] == name:
             return dict(model)
     raise ClientError("there is no such model here", status=404, code="model_not_found", param="model")

@@ -27,14 +27,17 @@ def reading(
     return Reading(
         generation=snapshot.generation,
         in_flight=registry.in_flight,
-        providers=[gauge(each, by_name.get(each.name, []), now) for each in snapshot.providers.values()],
+        providers=[
+            gauge(each, by_name.get(each.name, []), now, enabled=registry.overrides.allows(each))
+            for each in snapshot.providers.values()
+        ],
         retry_budgets=budgets,
         spans_dropped=spans_dropped,
         log_lines_dropped=log_lines_dropped,
     )
 
 
-def gauge(provider: Provider, states: Sequence[ProviderState], now: float) -> ProviderGauge:
+def gauge(provider: Provider, states: Sequence[ProviderState], now: float, *, enabled: bool) -> ProviderGauge:
     """Sum up one provider over its endpoints."""
     cooldown = max((state.cool_down.remaining(now) for state in states), default=0.0)
     breaker = max((state.breaker.state(now) for state in states), key=SEVERITY.index, default=State.CLOSED)
@@ -43,11 +46,11 @@ def gauge(provider: Provider, states: Sequence[ProviderState], now: float) -> Pr
         provider=provider.name,
         breaker_state=breaker.value,
         health=health(
-            breaker, enabled=provider.enabled, troubled=troubled, proven=any(state.usage_count for state in states)
+            breaker, enabled=enabled, troubled=troubled, proven=any(state.usage_count for state in states)
         ),
         in_flight=sum(state.in_flight for state in states),
         cooldown_seconds=cooldown,
-        enabled=provider.enabled,
+        enabled=enabled,
         configured=provider.configured,
     )
 
