@@ -11,6 +11,7 @@ from proxy.config.secrets import Secret
 from proxy.config.snapshot import BreakerSettings, Provider, Snapshot
 from proxy.resilience.breaker import Breaker
 from proxy.resilience.budget import Budget
+from proxy.resilience.concurrency import Places
 from proxy.resilience.cooldown import CoolDown
 from proxy.resilience.limiter import Limiter
 from proxy.resilience.window import Window
@@ -33,6 +34,7 @@ class ProviderState:
     breaker: Breaker = field(default_factory=Breaker)
     window: Window = field(default_factory=Window)
     cool_down: CoolDown = field(default_factory=CoolDown)
+    places: Places = field(default_factory=Places)
     limiters: dict[str, Limiter] = field(default_factory=dict)
     """By capability."""
     unsupported: dict[str, float] = field(default_factory=dict)

@@ -19,6 +19,11 @@ from proxy.routing.strategies import order
 LAST_CHANCE_EVERY = 1.0
 """Seconds between requests that are let through although every candidate is open."""
 
+BUSY_FOR = 1.0
+"""Seconds after which a place at a busy provider is worth another try: about one answer."""
+
+_PATIENCE = frozenset({Exclusion.COOLING_DOWN, Exclusion.RATE_LIMITED, Exclusion.BUSY})
+
 
 class NobodyLeft(Exception):  # noqa: N818  an answer to "who is next", not an error
     """No provider may be asked (any more); `call.excluded` says why."""
@@ -41,7 +46,8 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
             else:
                 excluded.append(obstacle)
         call.excluded = tuple(excluded)
-        chosen, last_chance = _choose(call, candidates, now, clock)
+        busy = None if candidates else _queue(call, providers, registry)
+        chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
         provider = providers[chosen]
         call.turn = Turn(
             provider=provider,
@@ -78,7 +84,18 @@ def _choose(call: Call, candidates: list[Candidate], now: float, clock: Clock) -
 
 def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
     """Whether a healthy provider merely asked for patience: then there is no reason to press an open one."""
-    return any(one.reason in {Exclusion.COOLING_DOWN, Exclusion.RATE_LIMITED} for one in excluded)
+    return any(one.reason in _PATIENCE for one in excluded)
+
+
+def _queue(call: Call, providers: Mapping[str, Provider], registry: Registry) -> str | None:
+    """Whom to wait for when nobody can answer at once: the first provider of the route whose queue has room."""
+    for one in call.excluded:
+        settings = providers[one.name].concurrency
+        if one.reason is Exclusion.BUSY and settings is not None and one.name not in call.tried:
+            places = registry.provider(providers[one.name], call.request.capability).places
+            if places.room(settings):
+                return one.name
+    return None
 
 
 def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
@@ -103,6 +120,8 @@ def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) 
     rate = provider.rate_limit.get(call.request.capability)
     if rate is not None and (wait := state.limiter(call.request.capability).ready_in(now, rate)) > 0:
         return Excluded(name, Exclusion.RATE_LIMITED, wait)
+    if provider.concurrency is not None and not state.places.free(provider.concurrency):
+        return Excluded(name, Exclusion.BUSY, BUSY_FOR)
     return None if tried is None else Excluded(name, Exclusion.TRIED, None)
 
 

@@ -23,6 +23,8 @@ class Exclusion(StrEnum):
     """It asked to be left alone, or was benched."""
     RATE_LIMITED = "rate_limited"
     """Our own limit for it is used up."""
+    BUSY = "busy"
+    """It has as many calls under way as it is to get."""
     TRIED = "tried"
     """This request has asked it already."""
     SMALLER_WINDOW = "smaller_window"

@@ -23,6 +23,8 @@ class ProviderGauge:
     """`healthy`, `degraded`, `unhealthy`, `unknown` or `disabled`."""
     in_flight: int = 0
     """Upstream calls under way."""
+    queued: int = 0
+    """Calls waiting for a place among them."""
     cooldown_seconds: float = 0.0
     """Until it may be asked again; 0 when it may."""
     enabled: bool = True
@@ -93,6 +95,7 @@ def _providers(providers: list[ProviderGauge]) -> Iterator[Metric]:
     yield breaker
     yield health
     yield _gauge("sidestep_provider_in_flight", "Upstream calls under way.", providers, "in_flight")
+    yield _gauge("sidestep_provider_queued", "Calls waiting for a place at it.", providers, "queued")
     yield _gauge(
         "sidestep_provider_cooldown_seconds", "Seconds until it may be asked again.", providers, "cooldown_seconds"
     )

@@ -45,10 +45,9 @@ def gauge(provider: Provider, states: Sequence[ProviderState], now: float, *, en
     return ProviderGauge(
         provider=provider.name,
         breaker_state=breaker.value,
-        health=health(
-            breaker, enabled=enabled, troubled=troubled, proven=any(state.usage_count for state in states)
-        ),
+        health=health(breaker, enabled=enabled, troubled=troubled, proven=any(state.usage_count for state in states)),
         in_flight=sum(state.in_flight for state in states),
+        queued=sum(state.places.waiting for state in states),
         cooldown_seconds=cooldown,
         enabled=enabled,
         configured=provider.configured,
