@@ -68,3 +68,19 @@ async def test_a_plain_answer_passes_byte_for_byte_and_so_does_the_question(p1, 
         response = await client.ask(request(target=CHAT, body=body, headers={"Content-Type": "application/json"}))
     assert p1.requests[0].body == body
     assert response.body.startswith(b'{"id": "chatcmpl-p1-1", "object"')
+
+
+async def test_silence_is_filled_with_comments_between_events_and_still_ends_when_idle(p1, pair):
+    p1.fault = "stall:2"
+    async with running(pair, streaming={"keepalive": "50ms"}) as sidecar:
+        response = await sidecar.chat("a", stream=True)
+    assert response.body.count(b": keep-alive\n\n") >= 2
+    assert json.loads(response.events()[-1])["error"]["code"] == "stream_stalled"
+
+
+async def test_a_policy_may_have_a_broken_stream_end_in_a_reset(p1, pair):
+    p1.fault = "cut:2"
+    async with running(pair, streaming={"on_break": "abort"}) as sidecar:
+        response = await sidecar.chat("a", stream=True)
+    assert not response.complete
+    assert b"[DONE]" not in response.body

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from lab.configuration import provider, routes
+from lab.fault import status
 from lab.replies import ours, served_by
 from lab.sidecar import running
 
@@ -105,4 +106,40 @@ async def test_a_repeat_on_the_same_provider_may_be_all_that_is_needed(p1, p2):
     async with running(routes({"p1": provider(p1, retries=1), "p2": p2})) as sidecar:
         response = await sidecar.chat("a")
     assert ours(response) == {"provider": "p1", "attempts": "2", "failover": "false", "route": "chat"}
+    assert not p2.requests
+
+
+# The class table, where it says no
+
+
+def refusal(code):
+    return status(400, {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": code}})
+
+
+async def test_a_prompt_that_is_too_long_goes_only_to_a_larger_window(p1, p2):
+    p1.fault = refusal("context_length_exceeded")
+    for window, wanted in {None: 400, 1000: 400, 9000: 200}.items():
+        declared = {} if window is None else {"context_window": window}
+        pair = routes({"p1": provider(p1, context_window=4000), "p2": provider(p2, **declared)})
+        async with running(pair) as sidecar:
+            response = await sidecar.chat("a")
+        assert response.status == wanted, window
+        if wanted == 400:
+            assert response.json()["error"]["code"] == "context_length_exceeded"
+    assert len(p2.requests) == 1
+
+
+async def test_what_moderation_refused_is_asked_elsewhere_only_if_the_policy_says_so(p1, p2, pair):
+    p1.fault = refusal("content_policy_violation")
+    async with running(pair) as sidecar:
+        assert (await sidecar.chat("a")).status == 400
+    assert not p2.requests
+    async with running(pair, errors={"content_policy": {"other_provider": True}}) as sidecar:
+        assert served_by(await sidecar.chat("a")) == "p2"
+
+
+async def test_a_request_that_may_have_been_billed_is_not_replayed_when_the_policy_forbids_it(p1, p2, pair):
+    p1.fault = "reset"
+    async with running(pair, retry={"replay": "never"}) as sidecar:
+        assert (await sidecar.chat("a")).status == 502
     assert not p2.requests
