@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def serve(snapshot: Snapshot, source: Source, logs: Closer) -> int:
     """Serve until the first signal, drain until the second or until everything has ended."""
-    sidecar = Sidecar(snapshot, source, log_lines_dropped=lambda: logs.dropped)
+    sidecar = Sidecar(snapshot, source, logs=logs)
     first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:

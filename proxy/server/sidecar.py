@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.clock import Clock, SystemClock
@@ -14,6 +13,7 @@ from proxy.server.admin import AdminListener
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
 from proxy.telemetry.hub import Telemetry
+from proxy.telemetry.logs import Closer, log_request
 
 logger = logging.getLogger("sidestep.server")
 
@@ -34,7 +34,8 @@ class Sidecar:
     source: Source | None = None
     """The files behind the snapshot, watched while it runs; None: they are not."""
     clock: Clock = field(default_factory=SystemClock)
-    log_lines_dropped: Callable[[], int] = int
+    logs: Closer | None = None
+    """Where log lines go; None: through whatever logging the embedding program has set up."""
     engine: Engine = field(init=False)
     telemetry: Telemetry = field(init=False)
     address: Address = field(init=False)
@@ -53,7 +54,8 @@ class Sidecar:
             self.engine.registry,
             self.clock,
             lambda: self.engine.generation.snapshot,
-            self.log_lines_dropped,
+            log_lines_dropped=lambda: self.logs.dropped if self.logs else 0,
+            log_request=self.logs.log_request if self.logs else log_request,
         )
         self.engine.observers.append(self.telemetry.observe)
 

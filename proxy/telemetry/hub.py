@@ -28,11 +28,13 @@ class Telemetry:
         clock: Clock,
         snapshot: Callable[[], Snapshot],
         log_lines_dropped: Callable[[], int] = int,
+        log_request: Callable[[Record], None] = log_request,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._snapshot = snapshot
         self._log_lines_dropped = log_lines_dropped
+        self._log_request = log_request
         own = version("sidestep")
         self.tracing = Tracing(settings, version=own, bits=clock.bits)
         self.metrics = Metrics(self._read, version=own)
@@ -63,7 +65,7 @@ class Telemetry:
     def observe(self, record: Record) -> None:
         """Tell everyone about one finished request; metrics first, because they must always add up."""
         self.metrics.observe(record)
-        log_request(record)
+        self._log_request(record)
         self.tracing.finish(record)
 
     def adopt(self, settings: Settings) -> None:

@@ -6,14 +6,18 @@ Whoever logs only puts a line into a bounded queue. A daemon thread writes to th
 
 import logging
 import os
-import queue
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 
 QUEUE = 10_000
 """Lines that may wait; the next one is dropped."""
+BATCH = 256
+"""Lines written at once."""
+GATHER = 0.02
+"""Seconds that lines gather before they are written."""
 CLOSE_TIMEOUT = 1.0
 """Seconds that the last lines get when the program ends."""
 
@@ -22,26 +26,31 @@ Write = Callable[[bytes], None]
 
 
 class LogWriter:
-    """A bounded queue and the thread that empties it."""
+    """A bounded queue and the thread that empties it.
+
+    The thread lets lines gather for a moment before it writes them: to wake it for every line would cost more than
+    the line, since both sides want the same interpreter.
+    """
 
     def __init__(self, write: Write | None = None, *, size: int = QUEUE) -> None:
         self._write = write or write_to(sys.__stdout__.fileno() if sys.__stdout__ else 1)
-        self._lines: queue.Queue[str | None] = queue.Queue(size)
+        self._lines: deque[str] = deque()
+        self._size = size
         self._refused = 0
         self._lost = 0
+        self._news = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidestep-logs", daemon=True)
         self._thread.start()
 
     def put(self, line: str) -> None:
         """Take a line without its end; never blocks."""
-        if self._closed.is_set():
+        if self._closed.is_set() or len(self._lines) >= self._size:
             self._refused += 1
             return
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
-            self._refused += 1
+        self._lines.append(line)
+        if not self._news.is_set():
+            self._news.set()
 
     @property
     def dropped(self) -> int:
@@ -50,26 +59,21 @@ class LogWriter:
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what is left, for at most `timeout` seconds; safe to call twice."""
-        if self._closed.is_set():
-            return
         self._closed.set()
-        try:
-            self._lines.put(None, timeout=timeout / 2)
-        except queue.Full:
-            return
+        self._news.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            lines = [self._lines.get()]
-            while len(lines) < 256:
-                try:
-                    lines.append(self._lines.get_nowait())
-                except queue.Empty:
-                    break
-            ended = None in lines
-            told = [line for line in lines if line is not None]
+        while not self._closed.is_set():
+            self._news.wait()
+            self._closed.wait(GATHER)
+            self._news.clear()
+            self._empty()
+        self._empty()
+
+    def _empty(self) -> None:
+        while self._lines:
+            told = [self._lines.popleft() for _ in range(min(BATCH, len(self._lines)))]
             try:
                 self._write("".join(f"{line}\n" for line in told).encode("utf-8", "replace"))
             except OSError:

@@ -25,6 +25,8 @@ MAX_FRAMES = 20
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every LogRecord carries; anything else came in through `extra`."""
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 logger = logging.getLogger("sidestep.request")
 
 
@@ -40,10 +42,11 @@ def configure(log_format: str = "json", level: str = "info", writer: LogWriter |
 class Closer:
     """Undoes `configure`."""
 
-    def __init__(self, writer: LogWriter, formatter: logging.Formatter, level: str) -> None:
+    def __init__(self, writer: LogWriter, formatter: "Json | Console", level: str) -> None:
         self._writer = writer
         self._root, self._ours = logging.getLogger(), logging.getLogger(OURS)
         self._before = (self._root.handlers[:], self._root.level, self._ours.level)
+        self._formatter = formatter
         handler = QueueHandler(writer)
         handler.setFormatter(formatter)
         self._root.handlers[:] = [handler]
@@ -55,6 +58,16 @@ class Closer:
         """Lines that nobody took in time."""
         return self._writer.dropped
 
+    def log_request(self, record: Record) -> None:
+        """Write the line of one finished request straight to the queue.
+
+        It says what `log_request` says. Requests are most of what is logged, and `logging` would take longer to carry
+        the line than it takes to make it.
+        """
+        level = request_level(record)
+        if logger.isEnabledFor(level):
+            self._writer.put(self._formatter.line({"logger": logger.name, "message": "request", **request_log(record)}))
+
     def close(self) -> None:
         """Put logging back as it was and write what is left, for at most a second."""
         handlers, root_level, our_level = self._before
@@ -65,7 +78,7 @@ class Closer:
 
 
 def log_request(record: Record) -> None:
-    """Write the line of one finished request."""
+    """Write the line of one finished request, through whatever logging is set up (a program that embeds us)."""
     level = request_level(record)
     if logger.isEnabledFor(level):
         logger.log(level, "request", extra=request_log(record))
@@ -112,8 +125,11 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Never raises for what a field holds: a value of no JSON type is told by the name of its type."""
-        line = json.dumps(_plain(line_of(record)), separators=(",", ":"), allow_nan=False)
-        return line.replace("\x7f", "\\u007f")
+        return self.line(_plain_fields(line_of(record)))
+
+    def line(self, fields: Mapping[str, Any]) -> str:
+        """Write fields whose values are JSON already."""
+        return _ENCODE(fields).replace("\x7f", "\\u007f")
 
 
 class Console(logging.Formatter):
@@ -121,7 +137,11 @@ class Console(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Values are written as JSON, so that nothing in them can move the cursor or start a line."""
-        line = line_of(record)
+        return self.line(line_of(record))
+
+    def line(self, fields: Mapping[str, Any]) -> str:
+        """Write fields whose values are JSON already."""
+        line = dict(fields)
         head = (str(line.pop("time")), f"{line.pop('level'):<7}", _escaped(line.pop("message")))
         line.pop("logger")
         return " ".join((*head, *(f"{name}={_escaped(value)}" for name, value in line.items())))
@@ -154,6 +174,10 @@ def _exception(error: BaseException, *, ours: bool) -> dict[str, Any]:
     if ours:
         told["message"] = str(error)
     return told
+
+
+def _plain_fields(fields: Mapping[str, Any]) -> dict[str, object]:
+    return {bounded(name, MAX_FIELD): _plain(value) for name, value in fields.items()}
 
 
 def _plain(value: object) -> object:
