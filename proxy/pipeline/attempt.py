@@ -154,8 +154,14 @@ class _Sender:
         settings = breaker_settings(turn.provider, call.policy.breaker)
         if not turn.state.breaker.available(now, settings) or turn.state.cool_down.remaining(now) > 0:
             return False
+        rate = turn.provider.rate_limit.get(call.request.capability)
+        limiter = turn.state.limiter(call.request.capability)
+        if rate is not None and limiter.ready_in(now, rate) > 0:
+            return False
         self.wait = backoff(call.policy.retry.backoff, self.sent - 1, self.clock.draw())
-        return now + self.wait < call.deadline and call.route_state.budget.spend(now, call.policy.retry.budget)
+        if now + self.wait >= call.deadline or not call.route_state.budget.spend(now, call.policy.retry.budget):
+            return False
+        return rate is None or limiter.take(now, rate)
 
     def _prepare_repeat(self, failure: Failure) -> None:
         now = self.clock.now()

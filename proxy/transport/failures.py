@@ -36,7 +36,9 @@ def translate(exception: Exception, *, sent: bool) -> Failure:
     The message names the kind of trouble only: an exception's own text can hold a URL or a header.
     """
     if isinstance(exception, OSError) and exception.errno in _OUT_OF_DESCRIPTORS:
-        return Failure(error_class=ErrorClass.SHED, message="sidestep is out of file descriptors", sent=False)
+        return Failure(
+            error_class=ErrorClass.SHED, message="sidestep is out of file descriptors", sent=False, retry_after=1.0
+        )
     for kinds, message in _NEVER_SENT:
         if isinstance(exception, kinds):
             return Failure(error_class=ErrorClass.CONNECT, message=message, sent=False)
