@@ -14,8 +14,8 @@ LAYERS = [
     {"routing", "resilience", "dialects", "config"},
     {"registry"},
     {"pipeline", "telemetry", "transport"},
-    {"engine"},
-    {"server", "cli", "demo", "manager", "reload", "prober", "observability", "__main__", "__init__"},
+    {"engine", "statistics"},
+    {"server", "cli", "demo", "manager", "reload", "prober", "status", "observability", "__main__", "__init__"},
 ]
 """From the words at the bottom to the shells on top. A part may import from any layer below its own."""
 

@@ -99,12 +99,14 @@ async def serve(snapshot: Snapshot, source: Source, logs: Closer) -> int:
 
 
 def _with_addresses(snapshot: Snapshot, arguments: argparse.Namespace) -> Snapshot:
-    server = snapshot.server
+    server, written = snapshot.server, dict(snapshot.written)
     if arguments.listen:
         server = replace(server, listen=arguments.listen)
+        written["server", "listen"] = "--listen"
     if arguments.admin:
         server = replace(server, admin=replace(server.admin, listen=arguments.admin))
-    return replace(snapshot, server=server)
+        written["server", "admin", "listen"] = "--admin"
+    return replace(snapshot, server=server, written=written)
 
 
 def _address(text: str) -> Address:

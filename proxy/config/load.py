@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from proxy.config import build, environment, rules, shape, text
+from proxy.config import build, effective, environment, rules, shape, text
 from proxy.config.snapshot import Policy, Snapshot
 from proxy.config.text import Document
 from proxy.errors import ConfigError, Problem
@@ -46,6 +46,7 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
     ]
     if not problems:
         named = _policies(policies)
+        documents = {Path(policy.document.file).stem: policy.document for policy in policies}
         snapshot = Snapshot(
             generation=generation(sources.texts),
             server=build.server(routes.data),
@@ -54,8 +55,8 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
             routes=build.routes(routes.data),
             policies=named,
             files=tuple(str(file) for file in sources.texts),
+            written=effective.origins(routes.document, documents),
         )
-        documents = {Path(policy.document.file).stem: policy.document for policy in policies}
         problems.extend(rules.check(rules.Draft(snapshot, routes.document, documents)))
         problems.extend(_tls_files(snapshot, routes.document))
     if problems:

@@ -349,6 +349,8 @@ class Admin:
 
     listen: Address = Address("127.0.0.1", 8081)
     token: Secret | None = None
+    hosts: tuple[str, ...] = ()
+    """Names by which it may be reached besides loopback and the address that it listens on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,3 +403,5 @@ class Snapshot:
     policies: Mapping[str, Policy]
     files: tuple[str, ...] = ()
     """The files that it was read from."""
+    written: Mapping[tuple[str | int, ...], str] = field(default_factory=lambda: EMPTY, repr=False)
+    """Path of every value that a file gives -> `file:line`."""

@@ -58,6 +58,11 @@ class Limiter:
                 return grants.last + rate.period - now
         return rate.period
 
+    def left(self, now: float, rate: Rate) -> int:
+        """Return how many requests would be granted right now."""
+        self._forget(now, rate)
+        return max(0, rate.count - self._granted)
+
     def _forget(self, now: float, rate: Rate) -> None:
         while self._log and self._log[0].last + rate.period <= now:
             self._granted -= self._log.popleft().count

@@ -1,0 +1,172 @@
+"""What a running sidecar knows about its providers and routes, as one JSON document. Reads everything, changes nothing.
+
+Times are epoch seconds, durations seconds, rates 0-1. A provider that is dialled at several endpoints (Pollinations:
+text and images) is as badly off as the worst of them; each of them is listed when there is more than one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.config.snapshot import Provider, Route, Snapshot
+from proxy.registry import ProviderState, Registry
+from proxy.resilience.breaker import State
+from proxy.statistics import Pace, Statistics
+from proxy.telemetry.reading import SEVERITY, health
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant on both clocks."""
+
+    now: float
+    """Monotonic seconds."""
+    wall: float
+    """Epoch seconds."""
+
+    def epoch(self, monotonic: float) -> float:
+        """The same instant for people."""
+        return self.wall + monotonic - self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One URL of a provider, and what is known of it."""
+
+    url: str
+    capabilities: tuple[str, ...]
+    state: ProviderState
+
+
+def status_document(registry: Registry, snapshot: Snapshot, statistics: Statistics, at: Moment) -> dict[str, Any]:
+    """Everything at once: `generation`, `in_flight`, `statistics`, and `providers` and `routes` as maps by name."""
+    return {
+        "generation": snapshot.generation,
+        "in_flight": registry.in_flight,
+        "statistics": statistics_document(statistics, snapshot),
+        "providers": {
+            provider.name: provider_status(provider, registry, statistics, at)
+            for provider in snapshot.providers.values()
+        },
+        "routes": {route.name: route_status(route, registry, snapshot, at) for route in snapshot.routes},
+    }
+
+
+def statistics_document(statistics: Statistics, snapshot: Snapshot) -> dict[str, Any]:
+    """The counts, with every provider named, those of no use yet included."""
+    document = statistics.document()
+    document["provider_usage"] = dict.fromkeys(snapshot.providers, 0) | document["provider_usage"]
+    return document
+
+
+def provider_status(provider: Provider, registry: Registry, statistics: Statistics, at: Moment) -> dict[str, Any]:
+    """One provider, over all its endpoints."""
+    endpoints = endpoints_of(provider, registry)
+    states = [each.state for each in endpoints]
+    enabled = registry.overrides.allows(provider)
+    document: dict[str, Any] = {
+        "enabled": enabled,
+        "overridden": provider.name in registry.overrides.enabled,
+        "configured_enabled": provider.enabled,
+        "configured": provider.configured,
+        "dialect": provider.dialect,
+        "priority": provider.priority,
+        "weight": provider.weight,
+        "supports": sorted(provider.supports),
+        "usage_count": statistics.usage[provider.name],
+        "in_flight": sum(state.in_flight for state in states),
+        "rate_limit": _rate_limits(provider, registry, at.now),
+    }
+    document |= _condition(states, at, enabled=enabled)
+    document["performance"]["tokens_per_second"] = statistics.paces.get(provider.name, Pace()).tokens_per_second
+    if len(endpoints) > 1:
+        document["endpoints"] = [
+            {"url": each.url, "capabilities": list(each.capabilities), "in_flight": each.state.in_flight}
+            | _condition([each.state], at, enabled=enabled)
+            for each in endpoints
+        ]
+    return document
+
+
+def route_status(route: Route, registry: Registry, snapshot: Snapshot, at: Moment) -> dict[str, Any]:
+    """One route: what it takes, whom it asks and how."""
+    policy = snapshot.policies[route.policy]
+    return {
+        "path": route.match.path,
+        "model": route.match.model,
+        "providers": list(route.providers),
+        "policy": route.policy,
+        "strategy": registry.overrides.policy(route, policy).strategy.value,
+        "overridden": route.name in registry.overrides.strategies,
+        "configured_strategy": policy.strategy.value,
+        "retry_budget": registry.route(route.name).budget.remaining(at.now, policy.retry.budget),
+    }
+
+
+def endpoints_of(provider: Provider, registry: Registry) -> list[Endpoint]:
+    """The provider's endpoints, with the capabilities that each of them serves."""
+    found: dict[str, list[str]] = {}
+    for capability in sorted(provider.supports - {"tools"}):
+        found.setdefault(provider.endpoint(capability), []).append(capability)
+    return [Endpoint(url, tuple(each), registry.provider(provider, each[0])) for url, each in found.items()]
+
+
+def _condition(states: Sequence[ProviderState], at: Moment, *, enabled: bool) -> dict[str, Any]:
+    """Health, performance, breaker and cool-down of some endpoints, summed up."""
+    worst = max(states, key=lambda state: SEVERITY.index(state.breaker.state(at.now)))
+    breaker = worst.breaker.state(at.now)
+    coolest = max(states, key=lambda state: state.cool_down.remaining(at.now))
+    remaining = coolest.cool_down.remaining(at.now)
+    failures = max(state.breaker.failure_count for state in states)
+    until = worst.breaker.opens_until
+    return {
+        "health": {
+            "status": health(
+                breaker,
+                enabled=enabled,
+                troubled=remaining > 0 or failures > 0,
+                proven=any(state.usage_count for state in states),
+            ),
+            "consecutive_failures": failures,
+            "last_error": next((state.last_error for state in states if state.last_error), None),
+        },
+        "performance": _performance(states, at.now),
+        "circuit_breaker": {
+            "state": breaker.value,
+            "failure_count": failures,
+            "opens_until": at.epoch(until) if breaker is State.OPEN and until is not None else None,
+        },
+        "cool_down": {"remaining": remaining, "reason": coolest.cool_down.reason if remaining > 0 else None},
+    }
+
+
+def _performance(states: Sequence[ProviderState], now: float) -> dict[str, Any]:
+    """The last five minutes. Percentiles do not add up: they are those of the busiest endpoint."""
+    seen = [state.window.performance(now) for state in states]
+    busiest = max(seen, key=lambda each: each.requests)
+    requests = sum(each.requests for each in seen)
+    successes = sum(each.requests * (each.success_rate or 0.0) for each in seen)
+    seconds = sum(each.requests * (each.success_rate or 0.0) * (each.average_response_time or 0.0) for each in seen)
+    return {
+        "requests": requests,
+        "success_rate": successes / requests if requests else 0.0,
+        "average_response_time": seconds / successes if successes else 0.0,
+        "requests_per_minute": sum(each.requests_per_minute for each in seen),
+        "uptime_percentage": busiest.uptime_percentage,
+        "p50": busiest.p50,
+        "p95": busiest.p95,
+        "p99": busiest.p99,
+        "first_output_p50": busiest.first_output_p50,
+    }
+
+
+def _rate_limits(provider: Provider, registry: Registry, now: float) -> dict[str, Any]:
+    """By capability: what is allowed and what is left of it."""
+    return {
+        capability: {
+            "limit": rate.count,
+            "period": rate.period,
+            "left": registry.provider(provider, capability).limiter(capability).left(now, rate),
+        }
+        for capability, rate in provider.rate_limit.items()
+    }
