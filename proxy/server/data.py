@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
-from aiohttp import HttpVersion11, web
-from aiohttp.web_exceptions import HTTPException
-from aiohttp.web_protocol import RequestPayloadError
+from aiohttp import web
 
 from proxy.clock import Clock
 from proxy.config.secrets import Secret
@@ -18,6 +16,7 @@ from proxy.messages import Operation, Request
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
 from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
+from proxy.server.body import read_body
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type, operation_of, parse_request, request_id
@@ -67,7 +66,7 @@ class DataListener:
         reply = None
         try:
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            body = await _read_body(http, headers, engine.generation.snapshot)
+            body = await read_body(http, headers, engine.generation.snapshot.server.limits)
             record.request = parse_request(
                 identifier=identifier,
                 path=path,
@@ -115,45 +114,6 @@ def _check_key(authorization: str, keys: tuple[Secret, ...]) -> None:
     matches = [key.matches(candidate.strip()) for key in keys]
     if scheme.lower() != "bearer" or not any(matches):
         raise ClientError("the client key is missing or wrong", status=401, code="invalid_client_key")
-
-
-async def _read_body(http: web.BaseRequest, headers: Mapping[str, str], snapshot: Snapshot) -> bytes:
-    """Read the whole body within its limits. Raises ClientError 400, 408, 413, 415 or 417."""
-    limits = snapshot.server.limits
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise ClientError("a compressed body is not taken", status=415, code="unsupported_media_type")
-    too_large = ClientError(f"the body is larger than {limits.body} bytes", status=413, code="body_too_large")
-    if (http.content_length or 0) > limits.body:
-        raise too_large
-    await _answer_expectation(http, headers)
-    pieces = []
-    size = 0
-    try:
-        async with asyncio.timeout(limits.body_time):
-            while piece := await http.content.readany():
-                size += len(piece)
-                if size > limits.body:
-                    raise too_large
-                pieces.append(piece)
-    except TimeoutError:
-        message = f"the body did not arrive within {limits.body_time:g} s"
-        raise ClientError(message, status=408, code="body_too_slow") from None
-    except (RequestPayloadError, HTTPException, ValueError):
-        raise ClientError("the body is not framed as HTTP/1.1 says", code="bad_http") from None
-    return b"".join(pieces)
-
-
-async def _answer_expectation(http: web.BaseRequest, headers: Mapping[str, str]) -> None:
-    """Send `100 Continue` only now, when the body is going to be read (RFC 9110 section 10.1.1)."""
-    expectation = headers.get("expect")
-    if expectation is None or http.version != HttpVersion11:
-        return
-    if expectation.lower() != "100-continue":
-        raise ClientError("only 'Expect: 100-continue' is understood", status=417, code="expectation_failed")
-    writer = http.writer
-    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    # The interim response is not part of the answer, which is still unsent.
-    writer.output_size = 0
 
 
 def _models_document(path: str, snapshot: Snapshot, overrides: Overrides) -> object:
