@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real check fmt clean
+.PHONY: help demo run test test-real faults check fmt clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(STAMP) ## all tests that need no network; ARGS="-k stream" picks some
 
 test-real: $(STAMP) ## a real model: two llama.cpp servers, one of them killed (compiles for eight minutes, once)
 	@$(BIN)/python tests/real/run.py $(ARGS)
+
+faults: $(STAMP) ## the fault laboratory: break everything, hold it to its promises; ARGS="--only stream --json out.json"
+	@PYTHONPATH=tests $(BIN)/python -m lab.run $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
 	@$(BIN)/ruff check .

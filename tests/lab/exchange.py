@@ -27,6 +27,8 @@ class Exchange:
     voice: Voice
     interval: float
     """Seconds between the tokens of a stream."""
+    cookie: str = ""
+    """The value of a `Set-Cookie`; none when empty."""
 
     # Framing
 
@@ -37,6 +39,8 @@ class Exchange:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         known = {item.value: item.phrase for item in HTTPStatus}
         lines = "".join(f"{name}: {value}\r\n" for name, value in pairs)
+        if self.cookie:
+            lines += f"Set-Cookie: session={self.cookie}\r\n"
         await self.wire.send(f"HTTP/1.1 {code} {reason or known.get(code, '')}\r\n{lines}\r\n".encode("latin-1"))
 
     async def reply(

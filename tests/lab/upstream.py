@@ -42,6 +42,8 @@ class Upstream:
         interval: float = 0.0,
         obey_models: bool = True,
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        cookie: str = "",
     ) -> None:
         self.voice = Voice(name, flavour, tokens)
         self.interval = interval
@@ -52,7 +54,9 @@ class Upstream:
         """Whether a model named `fault:...` chooses the fault; False for the healthy one of a pair."""
         self.requests: list[Received] = []
         self.connections: list[Connection] = []
-        self.port = 0
+        self.port = port
+        self.cookie = cookie
+        """The value of a `Set-Cookie` in every answer; none when empty."""
         self._turn = 0
         self._schedule: Schedule | None = None
         self.schedule = schedule
@@ -161,9 +165,11 @@ class Upstream:
             )
             self.requests.append(asked)
             wire.log.requests += 1
-            exchange = Exchange(asked, wire, self.voice, self.interval)
+            exchange = Exchange(asked, wire, self.voice, self.interval, self.cookie)
             drawn, fresh = drawn if fresh else self._scheduled(), False
+            wire.log.busy = True
             await self._answer(exchange, Fault.parse(drawn or self.fault))
+            wire.log.busy = False
 
     async def _answer(self, exchange: Exchange, fault: Fault) -> None:
         asked = exchange.asked

@@ -26,6 +26,8 @@ class Connection:
     closed_by: str | None = None
     """`client` or `upstream`: who ended it first."""
     requests: int = 0
+    busy: bool = False
+    """Whether a request on it is being answered; False again when its answer is written."""
 
 
 class Wire(asyncio.Protocol):

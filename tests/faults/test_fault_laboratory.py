@@ -1,0 +1,22 @@
+"""The fault laboratory's quick half: the real program, broken in one way after the other. All of it: `make faults`."""
+
+import pytest
+from lab.playing import Options, play
+from lab.run import started
+from lab.scenarios.table import SCENARIOS
+
+FAST = [each for each in SCENARIOS if each.fast]
+BUSY = Options(requests=12, timed=False)
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    with started() as program:
+        yield program
+
+
+@pytest.mark.parametrize("scenario", FAST, ids=lambda each: each.name)
+async def test_a_fault_breaks_no_promise(scenario, gateway):
+    result = await play(scenario, gateway, BUSY)
+    print(result.seen)
+    assert not result.broken, "\n".join([f"expected: {scenario.expected}", *result.broken])
