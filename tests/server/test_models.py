@@ -3,6 +3,7 @@ import pytest
 from proxy.config.secrets import Secret
 from proxy.config.snapshot import Provider, Server, Snapshot, Telemetry
 from proxy.errors import ClientError
+from proxy.routing.overrides import Overrides
 from proxy.server.models import model_list, one_model
 
 
@@ -22,15 +23,15 @@ def snapshot(*providers):
 
 
 def ids(*providers):
-    return [model["id"] for model in model_list(snapshot(*providers))["data"]]
+    return [model["id"] for model in model_list(snapshot(*providers), Overrides())["data"]]
 
 
 def test_the_list_is_empty_without_providers():
-    assert model_list(snapshot()) == {"object": "list", "data": []}
+    assert model_list(snapshot(), Overrides()) == {"object": "list", "data": []}
 
 
 def test_a_model_has_openais_shape_and_is_owned_by_its_provider():
-    (model,) = model_list(snapshot(provider("p1", models={"fast": "x"})))["data"]
+    (model,) = model_list(snapshot(provider("p1", models={"fast": "x"})), Overrides())["data"]
 
     assert model == {"id": "fast", "object": "model", "created": 0, "owned_by": "p1"}
 
@@ -56,7 +57,7 @@ def test_the_list_is_a_union_in_the_order_of_priority():
     first = provider("p1", priority=1, models={"fast": "z"})
 
     assert ids(second, first) == ["fast", "slow"]
-    assert model_list(snapshot(second, first))["data"][0]["owned_by"] == "p1"
+    assert model_list(snapshot(second, first), Overrides())["data"][0]["owned_by"] == "p1"
 
 
 def test_a_disabled_provider_lists_nothing():
@@ -68,12 +69,12 @@ def test_a_provider_without_the_key_it_needs_lists_nothing():
 
 
 def test_one_model_is_found_by_its_name():
-    assert one_model(snapshot(provider("p1", models={"a/b:free": "x"})), "a/b:free")["owned_by"] == "p1"
+    assert one_model(snapshot(provider("p1", models={"a/b:free": "x"})), Overrides(), "a/b:free")["owned_by"] == "p1"
 
 
 @pytest.mark.parametrize("name", ["", "default", "other", "FAST"])
 def test_a_model_that_is_not_listed_is_a_404(name):
     with pytest.raises(ClientError) as caught:
-        one_model(snapshot(provider("p1", models={"fast": "x", "default": "y"})), name)
+        one_model(snapshot(provider("p1", models={"fast": "x", "default": "y"})), Overrides(), name)
 
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
