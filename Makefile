@@ -24,7 +24,7 @@ test-real: $(STAMP) ## a real model: two llama.cpp servers, one of them killed (
 	@$(BIN)/python tests/real/run.py $(ARGS)
 
 faults: $(STAMP) ## the fault laboratory: break everything, hold it to its promises; ARGS="--only stream --json out.json"
-	@PYTHONPATH=tests $(BIN)/python -m lab.run $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m lab.laboratory $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
 	@$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import pytest
 from lab.playing import Options, play
-from lab.run import started
+from lab.laboratory import started
 from lab.scenarios.table import SCENARIOS
 
 FAST = [each for each in SCENARIOS if each.fast]

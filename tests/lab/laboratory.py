@@ -1,4 +1,4 @@
-"""The fault laboratory: `python -m lab.run` breaks everything that can break and holds the gateway to its promises."""
+"""The fault laboratory: `python -m lab.laboratory` breaks everything that can break and holds the gateway to its promises."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from lab.scenarios.table import SCENARIOS
 
 def main(words: list[str] | None = None) -> int:
     """Play what was asked for; 0 when every promise held."""
-    parser = argparse.ArgumentParser(prog="lab.run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="scenarios whose name or chapter contains this")
     parser.add_argument("--fast", action="store_true", help="the subset that is played with the tests")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
