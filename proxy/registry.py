@@ -13,6 +13,7 @@ from proxy.resilience.breaker import Breaker
 from proxy.resilience.budget import Budget
 from proxy.resilience.concurrency import Places
 from proxy.resilience.cooldown import CoolDown
+from proxy.resilience.health import Health
 from proxy.resilience.limiter import Limiter
 from proxy.resilience.window import Window
 from proxy.routing.overrides import Overrides
@@ -34,6 +35,7 @@ class ProviderState:
     breaker: Breaker = field(default_factory=Breaker)
     window: Window = field(default_factory=Window)
     cool_down: CoolDown = field(default_factory=CoolDown)
+    health: Health = field(default_factory=Health)
     places: Places = field(default_factory=Places)
     limiters: dict[str, Limiter] = field(default_factory=dict)
     """By capability."""
@@ -45,6 +47,14 @@ class ProviderState:
     usage_count: int = 0
     """Answers it gave."""
     last_error: str = ""
+
+    @property
+    def recovered_at(self) -> float | None:
+        """Monotonic time at which it was last given back to traffic, by its breaker or by its checks; None: never."""
+        by_breaker, by_checks = self.breaker.recovered_at, self.health.recovered_at
+        if by_breaker is None or by_checks is None:
+            return by_checks if by_breaker is None else by_breaker
+        return max(by_breaker, by_checks)
 
     def limiter(self, capability: str) -> Limiter:
         """The limiter of one capability."""

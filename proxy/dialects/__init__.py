@@ -4,6 +4,7 @@ sse.py             bytes -> events                      stream.py          event
 documents.py       JSON without surprises               chat_stream.py     ... for chunks
 classify.py        error bodies -> one class            event_stream.py    ... for typed events
 answers.py         plain bodies -> an answer or not     pictures.py        image bytes -> kind, size, completeness
+check.py           is it alive? for free where it can be
 openai.py  openrouter.py  pollinations.py  pollinations_images.py          one dialect each
 """
 

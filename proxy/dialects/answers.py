@@ -77,6 +77,20 @@ def soft(message: str) -> Failure:
     return Failure(error_class=ErrorClass.SOFT_FAILURE, message=message, status=200)
 
 
+def judge_listing(body: bytes, signals: Signals) -> Failure | None:
+    """Judge the answer to a check: JSON, and no error. Its entries are not looked at.
+
+    An empty list of models is an honest answer; a sign-in page or a gateway's HTML under 200 is not.
+    """
+    try:
+        document = read_json(body)
+    except ValueError:
+        return soft("the answer to a check is not JSON")
+    if isinstance(document, dict) and document.get("error"):
+        return failure_of(read_error(document), signals, status=200)
+    return None if isinstance(document, dict | list) else soft("the answer to a check is no list and no object")
+
+
 def judge(request: Request, wire: WireRequest, head: Head, body: bytes, signals: Signals) -> Answer | Failure:
     """Judge a complete 2xx body; a good one is passed on unchanged."""
     if not body.strip():

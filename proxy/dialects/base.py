@@ -47,3 +47,12 @@ class Dialect(Protocol):
         self, request: Request, wire: WireRequest, head: Head, *, keep_text: bool = False
     ) -> StreamReader | None:
         """Make the reader for a 2xx that streams; None when this answer is not a stream (`decode` judges it then)."""
+
+    def check(self, provider: Provider, capability: str) -> WireRequest | None:
+        """Write the question that costs nothing and shows that the endpoint of `capability` is alive; None without one.
+
+        The key is sent where the answer depends on it, and only there: a good answer then proves the key, too.
+        """
+
+    def healthy(self, head: Head, body: bytes) -> Failure | None:
+        """Judge a complete 2xx answer to `check`; None when it shows the provider alive."""

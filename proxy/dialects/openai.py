@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 
 from proxy.config.snapshot import Provider
-from proxy.dialects.answers import judge
+from proxy.dialects.answers import judge, judge_listing
 from proxy.dialects.base import StreamReader
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.classify import Phrase, Signals, failure_of, told_by
@@ -138,6 +138,8 @@ class OpenAIDialect:
 
     signals: Signals
     paths: Mapping[Operation, str]
+    key_path: str = "/models"
+    """What may be asked for free, and is answered to a good key only."""
 
     def encode(self, request: Request, provider: Provider, model: str) -> WireRequest | Failure:
         """Write the call for `model`, at the operation's path under the provider's `base_url`."""
@@ -162,6 +164,14 @@ class OpenAIDialect:
             return EventReader(ChatGrammar(request, self.signals, keep_text=keep_text), self.signals)
         return EventReader(TypedGrammar(request, self.signals, keep_text=keep_text), self.signals)
 
+    def check(self, provider: Provider, capability: str) -> WireRequest:  # noqa: ARG002  all are served by one root
+        """Ask what needs the key; without one, for the models."""
+        return question(provider, provider.base_url, self.key_path if provider.api_key else "/models")
+
+    def healthy(self, head: Head, body: bytes) -> Failure | None:  # noqa: ARG002  the status was good
+        """Judge a list, or what is known of the key."""
+        return judge_listing(body, self.signals)
+
 
 OPENAI = OpenAIDialect(OPENAI_SIGNALS, PATHS)
 
@@ -177,6 +187,16 @@ def write_call(request: Request, provider: Provider, model: str, *, url: str, te
         model=model,
         expect=expect,
         template=template,
+    )
+
+
+def question(provider: Provider, root: str, path: str, *, with_key: bool = True) -> WireRequest:
+    """Write a GET of `path` under `root`, with the headers of a real call."""
+    written = headers(provider, accept="application/json, */*")
+    if not with_key:
+        written.pop("authorization", None)
+    return WireRequest(
+        method="GET", url=root + path, headers=written, body=None, model="", expect=Expect.JSON, template=path
     )
 
 

@@ -91,4 +91,5 @@ OPENROUTER_SIGNALS = replace(
 OPENROUTER = OpenAIDialect(
     signals=OPENROUTER_SIGNALS,
     paths=MappingProxyType({**PATHS, Operation.IMAGES: "/images"}),
+    key_path="/key",  # its list of models is open to everyone
 )

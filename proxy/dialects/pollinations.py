@@ -8,14 +8,15 @@ truncated answers.
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from proxy.config.snapshot import Provider
 from proxy.dialects import pollinations_images
-from proxy.dialects.answers import judge
+from proxy.dialects.answers import judge, judge_listing
 from proxy.dialects.base import StreamReader
 from proxy.dialects.classify import Phrase, Signals, Told, by_status, failure_of, told_by
 from proxy.dialects.documents import mapping, mappings, read_json, text, write_json
-from proxy.dialects.openai import OPENAI, OPENAI_SIGNALS, write_call
+from proxy.dialects.openai import OPENAI, OPENAI_SIGNALS, question, write_call
 from proxy.dialects.refusals import RefusalReader, refusal
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Answer, Expect, Head, Operation, Request, WireRequest
@@ -105,6 +106,16 @@ class PollinationsDialect:
         """Make the reader for a chat stream; None for anything else."""
         inner = _TEXT.reader(request, wire, head, keep_text=True)
         return inner and RefusalReader(inner, head, keep_text=keep_text)
+
+    def check(self, provider: Provider, capability: str) -> WireRequest:
+        """Ask the endpoint's host for its models, which it tells without a key and without its queue."""
+        url = urlsplit(provider.endpoint(capability))
+        path = "/v1/models" if url.path.startswith("/v1/") else "/models"
+        return question(provider, f"{url.scheme}://{url.netloc}", path, with_key=False)
+
+    def healthy(self, head: Head, body: bytes) -> Failure | None:  # noqa: ARG002  the status was good
+        """Judge a list of models."""
+        return judge_listing(body, POLLINATIONS_SIGNALS)
 
 
 def _sift(answer: Answer, head: Head) -> Answer | Failure:

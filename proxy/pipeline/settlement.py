@@ -64,7 +64,9 @@ class Settlement:
         if self.permit is not None:
             settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
             if state.breaker.success(self.permit, now, settings):
-                self._note("breaker.change", now, "closed")
+                self._note("breaker.change", now, "sidestep.breaker.state", "closed")
+        if state.health.succeed(self.turn.provider.health, now):
+            self._note("health.change", now, "sidestep.health", state.health.status)
 
     def fail(self, failure: Failure) -> None:
         """The attempt failed: breaker, window and cool-downs follow from its class."""
@@ -80,9 +82,11 @@ class Settlement:
         if self.permit is not None and verdict.breaker:
             settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
             if state.breaker.failure(self.permit, now, settings, self.clock.draw()):
-                self._note("breaker.change", now, "open")
+                self._note("breaker.change", now, "sidestep.breaker.state", "open")
         elif self.permit is not None:
             state.breaker.release(self.permit)
+        if verdict.breaker and state.health.fail(self.turn.provider.health, state.last_error, check=False):
+            self._note("health.change", now, "sidestep.health", state.health.status)
         _take_effect(verdict.effect, failure, state, self.turn.model, now)
 
     def cancel(self) -> None:
@@ -102,9 +106,8 @@ class Settlement:
         self.turn.state.in_flight -= 1
         return now
 
-    def _note(self, name: str, now: float, state: str) -> None:
-        attributes = {"sidestep.provider": self.turn.provider.name, "sidestep.breaker.state": state}
-        self.attempt.events.append(Event(name, now, attributes))
+    def _note(self, name: str, now: float, what: str, state: str) -> None:
+        self.attempt.events.append(Event(name, now, {"sidestep.provider": self.turn.provider.name, what: state}))
 
 
 def _take_effect(effect: Effect, failure: Failure, state: ProviderState, model: str, now: float) -> None:

@@ -45,6 +45,12 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
                 candidates.append(_candidate(call, provider, state, now))
             else:
                 excluded.append(obstacle)
+        if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
+            # Checks are hearsay. With nobody better left, what happens to a request is what counts.
+            excluded = [one for one in excluded if one not in avoided]
+            for name in (one.name for one in avoided):
+                state = registry.provider(providers[name], call.request.capability)
+                candidates.append(_candidate(call, providers[name], state, now))
         call.excluded = tuple(excluded)
         busy = None if candidates else _queue(call, providers, registry)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
@@ -117,12 +123,23 @@ def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) 
         return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
     if (remaining := state.cool_down.remaining(now)) > 0:
         return Excluded(name, Exclusion.COOLING_DOWN, remaining)
+    if (limit := _limit(call, provider, state, now)) is not None:
+        return limit
+    if tried is not None:
+        return Excluded(name, Exclusion.TRIED, None)
+    if state.health.avoided and provider.health.interval:
+        return Excluded(name, Exclusion.UNHEALTHY, state.health.next_check_in(now))
+    return None
+
+
+def _limit(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+    """Which limit of ours keeps it from the turn."""
     rate = provider.rate_limit.get(call.request.capability)
     if rate is not None and (wait := state.limiter(call.request.capability).ready_in(now, rate)) > 0:
-        return Excluded(name, Exclusion.RATE_LIMITED, wait)
+        return Excluded(provider.name, Exclusion.RATE_LIMITED, wait)
     if provider.concurrency is not None and not state.places.free(provider.concurrency):
-        return Excluded(name, Exclusion.BUSY, BUSY_FOR)
-    return None if tried is None else Excluded(name, Exclusion.TRIED, None)
+        return Excluded(provider.name, Exclusion.BUSY, BUSY_FOR)
+    return None
 
 
 def _window_too_small(call: Call, provider: Provider) -> bool:
@@ -149,7 +166,7 @@ def _candidate(call: Call, provider: Provider, state: ProviderState, now: float)
         name=provider.name,
         priority=provider.priority,
         weight=provider.weight,
-        share=share(now, state.breaker.recovered_at, call.policy.recovery.ramp),
+        share=share(now, state.recovered_at, call.policy.recovery.ramp),
         requests=seen.requests,
         success_rate=seen.success_rate,
         latency=seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,

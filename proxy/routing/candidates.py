@@ -25,6 +25,8 @@ class Exclusion(StrEnum):
     """Our own limit for it is used up."""
     BUSY = "busy"
     """It has as many calls under way as it is to get."""
+    UNHEALTHY = "unhealthy"
+    """Its checks fail; it is asked only when there is nobody else."""
     TRIED = "tried"
     """This request has asked it already."""
     SMALLER_WINDOW = "smaller_window"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from proxy.clock import Clock, SystemClock
 from proxy.config.snapshot import Address, Snapshot
 from proxy.engine import Engine
+from proxy.prober import Prober
 from proxy.reload import Reloader, Result, Source
 from proxy.server.admin import AdminListener
 from proxy.server.data import DataListener
@@ -41,6 +42,8 @@ class Sidecar:
     address: Address = field(init=False)
     """Where the app's listener really listens (port 0 is resolved)."""
     admin_address: Address = field(init=False)
+    prober: Prober = field(init=False)
+    """Checks the providers' health."""
     reloader: Reloader | None = field(init=False, default=None)
     _watching: asyncio.Task[None] | None = field(init=False, default=None)
     _data: DataListener = field(init=False)
@@ -58,6 +61,7 @@ class Sidecar:
             log_request=self.logs.log_request if self.logs else log_request,
         )
         self.engine.observers.append(self.telemetry.observe)
+        self.prober = Prober(self.engine, self.telemetry.metrics.checked)
 
     async def start(self) -> None:
         """Bind both listeners and serve. Raises ListenError."""
@@ -66,6 +70,7 @@ class Sidecar:
         admin = AdminListener(self.telemetry.metrics, lambda: self._data.ready)
         self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
         self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+        self.prober.start()
         if self.source is not None:
             self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
             self._watching = asyncio.create_task(self.reloader.watch(), name="reload")
@@ -95,6 +100,7 @@ class Sidecar:
         """Stop at once: end what still runs, close every socket, send the last spans."""
         if self._watching is not None:
             self._watching.cancel()
+        await self.prober.close()
         for listener, _ in self._servers:
             listener.close()
         await asyncio.gather(*(server.shutdown(LAST_WORDS) for _, server in self._servers))
@@ -112,6 +118,7 @@ class Sidecar:
             server.limits = snapshot.server.limits
         if snapshot.telemetry != self.snapshot.telemetry:
             self.telemetry.adopt(snapshot.telemetry)
+        self.prober.adopt()
         self.snapshot = snapshot
 
     async def _listen(self, server: GuardedServer, address: Address) -> Address:

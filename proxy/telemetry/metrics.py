@@ -46,6 +46,7 @@ class Metrics:
         )
         self.bytes = counter("response_bytes", "Bytes of answers sent to clients.", "route")
         self.reloads = counter("config_reloads", "Attempts to load a changed configuration.", "result")
+        self.health_checks = counter("health_checks", "Health checks by what they found.", "provider", "result")
         self.duration = histogram(
             "request_duration_seconds",
             "From a request's start to the end of its answer.",
@@ -85,6 +86,10 @@ class Metrics:
             self._attempt(attempt)
         for change in record.failovers:
             self._child(self.failovers, *change).inc()
+
+    def checked(self, provider: str, result: str) -> None:
+        """Count one health check."""
+        self._child(self.health_checks, provider, result).inc()
 
     def reloaded(self, *, ok: bool) -> None:
         """Count one attempt to load a changed configuration."""

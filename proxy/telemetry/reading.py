@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from proxy.config.snapshot import Provider, Snapshot
 from proxy.registry import ProviderState, Registry
 from proxy.resilience.breaker import State
+from proxy.resilience.health import Status
 from proxy.telemetry.gauges import ProviderGauge, Reading
 
 SEVERITY = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 """A provider with several endpoints is as badly off as the worst of them."""
+
+GRAVITY = (Status.UNKNOWN, Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY)
+"""The same for health; one endpoint that is known to work speaks for one that nobody asked yet."""
 
 
 def reading(
@@ -45,7 +49,13 @@ def gauge(provider: Provider, states: Sequence[ProviderState], now: float, *, en
     return ProviderGauge(
         provider=provider.name,
         breaker_state=breaker.value,
-        health=health(breaker, enabled=enabled, troubled=troubled, proven=any(state.usage_count for state in states)),
+        health=health(
+            breaker,
+            enabled=enabled,
+            troubled=troubled,
+            proven=any(state.usage_count for state in states),
+            evidence=evidence(states),
+        ),
         in_flight=sum(state.in_flight for state in states),
         queued=sum(state.places.waiting for state in states),
         cooldown_seconds=cooldown,
@@ -54,12 +64,17 @@ def gauge(provider: Provider, states: Sequence[ProviderState], now: float, *, en
     )
 
 
-def health(breaker: State, *, enabled: bool, troubled: bool, proven: bool) -> str:
-    """Tell what live traffic says of a provider; `unknown` before it has answered anything."""
+def evidence(states: Sequence[ProviderState]) -> Status:
+    """What checks and live traffic say of the endpoints, the worst word first."""
+    return max((state.health.status for state in states), key=GRAVITY.index, default=Status.UNKNOWN)
+
+
+def health(breaker: State, *, enabled: bool, troubled: bool, proven: bool, evidence: Status = Status.UNKNOWN) -> str:
+    """Sum up a provider's health; `unknown` before it has answered anybody, a check included."""
     if not enabled:
         return "disabled"
-    if breaker is State.OPEN:
+    if breaker is State.OPEN or evidence is Status.UNHEALTHY:
         return "unhealthy"
-    if breaker is State.HALF_OPEN or troubled:
+    if breaker is State.HALF_OPEN or troubled or evidence is Status.DEGRADED:
         return "degraded"
-    return "healthy" if proven else "unknown"
+    return "healthy" if proven or evidence is Status.HEALTHY else "unknown"
