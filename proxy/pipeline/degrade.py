@@ -23,6 +23,8 @@ def degrade(clock: Clock) -> Answering:
         except _OURS as error:
             failed: SidestepError = error
         for step in steps:
+            if step.model is not None and call.attempts_left < 1:
+                continue  # the cap holds here too, should the first turn have used up the call that was kept back
             call.note("degrade", clock.now(), {"sidestep.degrade": "model" if step.model else "static"})
             if step.static is not None:
                 reply = _static(call, step.static, clock)

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-from proxy.clock import Clock
 from proxy.dialects.base import StreamReader
 from proxy.envelope import error_frame
 from proxy.errors import ErrorClass, Failure, SidestepError
@@ -11,6 +10,7 @@ from proxy.messages import Fed, Reply
 from proxy.pipeline.call import Call
 from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
+from proxy.pipeline.watch import Watch
 from proxy.record import Event
 from proxy.transport.session import AttemptError, Upstream
 
@@ -94,10 +94,12 @@ class StreamBody:
             if self._first is not None:
                 fed, self._first = self._first, None
             else:
+                self._watch.resume()
                 try:
                     data = await self._next()
                 except AttemptError as error:
                     return self._break(self._watch.verdict or error.failure)
+                self._watch.pause()
                 if data is None:
                     return KEEPALIVE_COMMENT
                 fed = self._reader.feed(data) if data else self._reader.close()
@@ -115,6 +117,7 @@ class StreamBody:
         """Drop the stream: after its end nothing is left to do; before it, the client left."""
         if self._pending is not None:
             self._pending.cancel()
+            self._pending.add_done_callback(_look_away)
         self._ended = True
         self._watch.stop()
         self._upstream.close()
@@ -147,7 +150,11 @@ class StreamBody:
         self._watch.stop()
         self._upstream.close()
         self._keep_text()
-        self._settlement.fail(failure)
+        if self._watch.blames_provider:
+            self._settlement.fail(failure)
+        else:
+            self._settlement.cancel()
+            self._settlement.attempt.failure = replace(failure, error_class=ErrorClass.CANCELLED)
         call.record.broken = failure
         self.aborted = call.policy.streaming.on_break == "abort"
         return error_frame(_break_error(failure), call.record)
@@ -157,55 +164,10 @@ class StreamBody:
             self._settlement.call.record.captured_output = self._reader.text
 
 
-class Watch:
-    """First-output, idle and total clocks of one stream in a single timer.
-
-    Progress only moves a number; the timer looks at it when it fires and sleeps on. Expiry closes the upstream, which
-    wakes the read. Comments and pings are bytes but not progress.
-    """
-
-    __slots__ = ("_clock", "_idle", "_limit", "_loop", "_settlement", "_timer", "_total", "_upstream", "verdict")
-
-    def __init__(self, settlement: Settlement, upstream: Upstream) -> None:
-        call = settlement.call
-        self._settlement = settlement
-        self._upstream = upstream
-        self._clock: Clock = settlement.clock
-        self._idle = call.policy.timeouts.idle
-        self._total = call.deadline
-        self.verdict: Failure | None = None
-        self._loop = asyncio.get_running_loop()
-        self._limit = settlement.first_output_by
-        self._timer = self._loop.call_at(min(self._limit, self._total), self._look)
-
-    def progress(self) -> None:
-        """Real output was seen."""
-        now = self._clock.now()
-        self._limit = now + self._idle
-        attempt = self._settlement.attempt
-        if attempt.first_output_at is None:
-            attempt.first_output_at = now
-            self._settlement.call.record.first_output_at = now
-
-    def stop(self) -> None:
-        """No clock runs any more."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        now = self._clock.now()
-        due = min(self._limit, self._total)
-        if now < due:
-            self._timer = self._loop.call_at(due, self._look)
-            return
-        self.verdict = Failure(error_class=ErrorClass.TIMEOUT, message=self._reason(now))
-        self._upstream.close()
-
-    def _reason(self, now: float) -> str:
-        if now >= self._total:
-            return "the request's total deadline passed in the middle of the stream"
-        if self._settlement.attempt.first_output_at is None:
-            return "the stream opened but showed no output in time"
-        return f"the stream showed no output for {self._idle:g} s"
+def _look_away(read: asyncio.Task[bytes]) -> None:
+    """Fetch the exception of a read that nobody waits for any more, or asyncio would report it as lost."""
+    if not read.cancelled():
+        read.exception()
 
 
 def _empty() -> Failure:

@@ -1,0 +1,96 @@
+"""The clocks of one committed stream: first output, idle, total, in a single timer."""
+
+import asyncio
+
+from proxy.errors import ErrorClass, Failure
+from proxy.pipeline.settlement import Settlement
+from proxy.transport.session import Upstream
+
+
+class Watch:
+    """Ends a stream that shows no output in time, or that outlives the request's deadline.
+
+    Progress only moves a number; the timer looks at it when it fires and sleeps on. Expiry closes the upstream, which
+    wakes the read. Comments and pings are bytes but not progress. While nobody reads (the client takes its time) only
+    the deadline runs on: a provider is not blamed for a silence that nobody listens to.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_due",
+        "_idle",
+        "_limit",
+        "_loop",
+        "_paused_at",
+        "_settlement",
+        "_timer",
+        "_upstream",
+        "blames_provider",
+        "verdict",
+    )
+
+    def __init__(self, settlement: Settlement, upstream: Upstream) -> None:
+        self._settlement = settlement
+        self._upstream = upstream
+        self._clock = settlement.clock
+        self._idle = settlement.call.policy.timeouts.idle
+        self._loop = asyncio.get_running_loop()
+        self._limit = settlement.first_output_by
+        """When output must have been seen; moves on by the length of every pause."""
+        self._paused_at: float | None = self._clock.now()
+        self.verdict: Failure | None = None
+        """Why it ended the stream."""
+        self.blames_provider = True
+        """Whether that is the provider's doing, and not of a client that is in a hurry, or that does not read."""
+        self._due = min(self._limit, settlement.call.deadline)
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def resume(self) -> None:
+        """Somebody reads."""
+        if self._paused_at is None:
+            return
+        self._limit += self._clock.now() - self._paused_at
+        self._paused_at = None
+        if self._limit < self._due:
+            self._timer.cancel()
+            self._sleep_until(self._limit)
+
+    def pause(self) -> None:
+        """Nobody reads until `resume`."""
+        self._paused_at = self._clock.now()
+
+    def progress(self) -> None:
+        """Real output was seen."""
+        now = self._clock.now()
+        self._limit = now + self._idle
+        if self._paused_at is not None:
+            self._paused_at = now
+        attempt = self._settlement.attempt
+        if attempt.first_output_at is None:
+            attempt.first_output_at = now
+            self._settlement.call.record.first_output_at = now
+
+    def stop(self) -> None:
+        """No clock runs any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now, deadline = self._clock.now(), self._settlement.call.deadline
+        due = deadline if self._paused_at is not None else min(self._limit, deadline)
+        if now < due:
+            self._sleep_until(due)
+            return
+        self.blames_provider = now < deadline or (self._settlement.call.own_deadline and self._paused_at is None)
+        self.verdict = Failure(error_class=ErrorClass.TIMEOUT, message=self._reason(now, deadline))
+        self._upstream.close()
+
+    def _sleep_until(self, due: float) -> None:
+        self._due = due
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _reason(self, now: float, deadline: float) -> str:
+        if now >= deadline:
+            return "the request's total deadline passed in the middle of the stream"
+        if self._settlement.attempt.first_output_at is None:
+            return "the stream opened but showed no output in time"
+        return f"the stream showed no output for {self._idle:g} s"
