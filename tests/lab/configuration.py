@@ -23,6 +23,7 @@ QUICK: Document = {
     "timeouts": {"connect": "200ms", "first_output": "400ms", "idle": "400ms", "total": "5s"},
     "retry": {"backoff": {"base": "1ms", "max": "2ms"}},
     "recovery": {"ramp": "0s"},
+    "health": {"interval": "0s"},
 }
 """A policy whose every clock a test can wait for."""
 
