@@ -90,6 +90,7 @@ class Engine:
             policy=policy,
             table=generation.tables[policy.name],
             route_state=self.registry.route(route.name),
+            load=self.registry.load,
             record=record,
             model=request.model,
             attempts_left=policy.attempts,

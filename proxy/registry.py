@@ -15,6 +15,7 @@ from proxy.resilience.concurrency import Places
 from proxy.resilience.cooldown import CoolDown
 from proxy.resilience.health import Health
 from proxy.resilience.limiter import Limiter
+from proxy.resilience.load import Load
 from proxy.resilience.window import Window
 from proxy.routing.overrides import Overrides
 from proxy.routing.strategies import Rotation
@@ -95,6 +96,8 @@ class Registry:
         self._routes: dict[str, RouteState] = {}
         self.in_flight = 0
         """Requests being answered right now, over all routes."""
+        self.load = Load()
+        """How this process bears up."""
         self.overrides = Overrides()
         """What the operator changed by hand."""
 

@@ -17,7 +17,7 @@ from proxy.record import Attempt
 from proxy.registry import breaker_settings
 from proxy.resilience.backoff import backoff
 from proxy.resilience.outcome import Again
-from proxy.resilience.retry_after import retry_after
+from proxy.resilience.retry_after import retry_after, used_up
 from proxy.transport.repeat import RepeatError, send_with_repeats
 from proxy.transport.session import MAX_ANSWER, MAX_ERROR, AttemptError, Transport, Upstream
 
@@ -99,6 +99,7 @@ class _Sender:
                 settlement.attempt.headers_at = self.clock.now()
                 settlement.attempt.status = upstream.status
                 if upstream.status < 300:
+                    self._heed(upstream)
                     return upstream
                 try:
                     body = await upstream.read_all(MAX_ERROR)
@@ -111,6 +112,13 @@ class _Sender:
         failure = self.dialect.failure(upstream.head, body)
         told = retry_after(upstream.head.headers, self.clock.wall(), limit=self.call.policy.retry.retry_after_max)
         raise AttemptError(replace(failure, retry_after=told if told is not None else failure.retry_after))
+
+    def _heed(self, upstream: Upstream) -> None:
+        """Leave a provider alone that says, with a good answer, that it was the last one for a while."""
+        clock = self.clock
+        wait = used_up(upstream.head.headers, clock.wall(), limit=self.call.policy.retry.retry_after_max)
+        if wait is not None:
+            self.turn.state.cool_down.extend(clock.now(), wait, ErrorClass.RATE_LIMITED)
 
     def _begin(self) -> Settlement:
         call, turn = self.call, self.turn

@@ -52,7 +52,7 @@ def build(
         turning.append(concurrency(clock))
     turning += [rate_limit(clock), breaker(clock)]
     turn = compose(turning, innermost, clock)
-    stages: list[Answering] = [deadline, admission(registry, snapshot.server.limits.in_flight)]
+    stages: list[Answering] = [deadline, admission(registry, snapshot.server.limits)]
     if policy.degrade:
         stages.append(degrade(clock))
     return compose(stages, failover(turn, clock), clock)

@@ -9,6 +9,7 @@ from proxy.messages import Request
 from proxy.record import Attribute, Event, Record, Step
 from proxy.registry import ProviderState, RouteState
 from proxy.resilience.breaker import Permit
+from proxy.resilience.load import Load
 from proxy.resilience.outcome import Verdict
 from proxy.routing.candidates import Excluded
 
@@ -37,6 +38,8 @@ class Call:
     policy: Policy
     table: Mapping[ErrorClass, Verdict]
     route_state: RouteState
+    load: Load
+    """How this process bears up: a timeout may be its own."""
     record: Record
     model: str
     """The client's model name, or the one that a degradation asks for instead."""

@@ -77,15 +77,16 @@ class Settlement:
         state = self.turn.state
         state.last_error = f"{failure.error_class}: {failure.message}"
         verdict = self.call.table[failure.error_class]
-        if failure.error_class not in _SAYS_NOTHING:
+        ours = self._our_own_stall(failure, now)
+        if failure.error_class not in _SAYS_NOTHING and not ours:
             state.window.record(now, ok=False, duration=now - self.attempt.started, first_output=None)
-        if self.permit is not None and verdict.breaker:
+        if self.permit is not None and verdict.breaker and not ours:
             settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
             if state.breaker.failure(self.permit, now, settings, self.clock.draw()):
                 self._note("breaker.change", now, "sidestep.breaker.state", "open")
         elif self.permit is not None:
             state.breaker.release(self.permit)
-        if verdict.breaker and state.health.fail(self.turn.provider.health, state.last_error, check=False):
+        if verdict.breaker and not ours and state.health.fail(self.turn.provider.health, state.last_error, check=False):
             self._note("health.change", now, "sidestep.health", state.health.status)
         _take_effect(verdict.effect, failure, state, self.turn.model, now)
 
@@ -96,6 +97,20 @@ class Settlement:
         self.attempt.failure = Failure(error_class=ErrorClass.CANCELLED, message="the client left")
         if self.permit is not None:
             self.turn.state.breaker.release(self.permit)
+
+    def _our_own_stall(self, failure: Failure, now: float) -> bool:
+        """Whether time ran out because this process stood still: that says nothing about the provider."""
+        timeouts = self.call.policy.timeouts
+        waited = now - self.attempt.started
+        if failure.error_class is ErrorClass.TIMEOUT:
+            if self.attempt.first_output_at is not None:
+                waited = min(waited, timeouts.idle)
+        elif failure.error_class is not ErrorClass.CONNECT or waited < timeouts.connect:
+            return False
+        if not self.call.load.at_fault(now, waited):
+            return False
+        self.attempt.events.append(Event("own_stall", now, {"sidestep.lag_seconds": round(self.call.load.lag(now), 3)}))
+        return True
 
     def _close(self) -> float | None:
         if self.settled:

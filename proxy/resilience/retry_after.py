@@ -13,6 +13,11 @@ _LIMITS = ("", "-requests", "-tokens", "-requests-day", "-tokens-minute")
 """What `x-ratelimit-reset` and `x-ratelimit-remaining` are suffixed with: plain (OpenRouter, Together), per kind
 (OpenAI, Azure, Groq), per kind and period (Cerebras)."""
 
+_FAMILIES = tuple(
+    (f"x-ratelimit-remaining{kind}", f"x-ratelimit-reset{kind}", f"x-ratelimit-limit{kind}") for kind in _LIMITS
+)
+"""Spelled out once: every answer is asked for them."""
+
 
 def retry_after(headers: Mapping[str, str], wall: float, *, limit: float) -> float | None:
     """Return the seconds to wait, from 0 to `limit`, or None when the reply tells nothing usable.
@@ -30,6 +35,29 @@ def retry_after(headers: Mapping[str, str], wall: float, *, limit: float) -> flo
     if wait is None:
         wait = _rate_limit_reset(headers, here)
     return None if wait is None else min(wait, limit)
+
+
+def used_up(headers: Mapping[str, str], wall: float, *, limit: float) -> float | None:
+    """Return the seconds until a limit that this answer used up has something left, or None when none says it is.
+
+    Only a provider that says that 0 remain and when they are back is believed; of several such limits the last to be
+    back counts, at most `limit` seconds. Numbers and moments are ends of a period. A reset that is spelled as a
+    duration (OpenAI, Groq) tells when a bucket that refills steadily will be full again; the next request fits in long
+    before, after one part in `x-ratelimit-limit`.
+    """
+    longest = None
+    for remaining, reset, size in _FAMILIES:
+        left = headers.get(remaining)
+        if left is None or number(left) != 0:
+            continue
+        told = headers.get(reset, "")
+        here = moment(headers.get("date", ""))
+        wait = _reset(told, wall if here is None else here)
+        if wait and number(told) is None and duration(told) is not None:
+            wait /= max(1.0, number(headers.get(size, "")) or 1.0)
+        if wait:
+            longest = max(longest or 0.0, min(wait, limit))
+    return longest
 
 
 def _milliseconds(text: str) -> float | None:

@@ -13,6 +13,7 @@ from proxy.engine import Engine
 from proxy.envelope import encode
 from proxy.errors import ClientError, ProviderVerdict, SidestepError
 from proxy.messages import Operation, Request
+from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
 from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
@@ -65,6 +66,7 @@ class DataListener:
         engine.registry.in_flight += 1
         reply = None
         try:
+            admit(engine.registry, engine.generation.snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
             body = await read_body(http, headers, engine.generation.snapshot.server.limits)
             record.request = parse_request(

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field
 
+from proxy import sensor
 from proxy.clock import Clock, SystemClock
 from proxy.config.snapshot import Address, Snapshot
 from proxy.engine import Engine
@@ -46,6 +47,7 @@ class Sidecar:
     """Checks the providers' health."""
     reloader: Reloader | None = field(init=False, default=None)
     _watching: asyncio.Task[None] | None = field(init=False, default=None)
+    _sensing: asyncio.Task[None] | None = field(init=False, default=None)
     _data: DataListener = field(init=False)
     _servers: list[tuple[asyncio.Server, GuardedServer]] = field(init=False, default_factory=list)
 
@@ -70,6 +72,9 @@ class Sidecar:
         admin = AdminListener(self.telemetry.metrics, lambda: self._data.ready)
         self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
         self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+        load = self.engine.registry.load
+        sensing = sensor.watch(load, lambda: self.snapshot.server.limits, self.clock)
+        self._sensing = asyncio.create_task(sensing, name="sensor")
         self.prober.start()
         if self.source is not None:
             self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
@@ -98,8 +103,9 @@ class Sidecar:
 
     async def close(self) -> None:
         """Stop at once: end what still runs, close every socket, send the last spans."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._sensing):
+            if task is not None:
+                task.cancel()
         await self.prober.close()
         for listener, _ in self._servers:
             listener.close()

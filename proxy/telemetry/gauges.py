@@ -42,6 +42,12 @@ class Reading:
     providers: Iterable[ProviderGauge] = ()
     retry_budgets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Route -> retries that its budget would grant right now."""
+    lag: float = 0.0
+    """Seconds that the event loop was late at worst within the last second."""
+    memory: float = 0.0
+    """Share of the container's memory limit in use; 0 when there is none."""
+    refused: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Reason -> requests refused for overload so far."""
     spans_dropped: int = 0
     log_lines_dropped: int = 0
 
@@ -71,6 +77,18 @@ class StateCollector(Collector):
         for route, remaining in now.retry_budgets.items():
             budget.add_metric([route], remaining)
         yield budget
+        yield GaugeMetricFamily(
+            "sidestep_loop_lag_seconds", "How late the event loop was at worst within the last second.", value=now.lag
+        )
+        yield GaugeMetricFamily(
+            "sidestep_memory_ratio", "Share of the container's memory limit in use; 0 without one.", value=now.memory
+        )
+        refused = CounterMetricFamily(
+            "sidestep_overload_refusals", "Requests refused because sidestep itself was overloaded.", labels=["reason"]
+        )
+        for reason, count in now.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
         yield CounterMetricFamily(
             "sidestep_spans_dropped", "Spans that never reached a collector.", value=now.spans_dropped
         )

@@ -31,6 +31,9 @@ def reading(
     return Reading(
         generation=snapshot.generation,
         in_flight=registry.in_flight,
+        lag=registry.load.lag(now),
+        memory=registry.load.memory,
+        refused={reason.value: count for reason, count in registry.load.refused.items()},
         providers=[
             gauge(each, by_name.get(each.name, []), now, enabled=registry.overrides.allows(each))
             for each in snapshot.providers.values()

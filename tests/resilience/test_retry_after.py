@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.resilience.retry_after import retry_after
+from proxy.resilience.retry_after import retry_after, used_up
 
 WALL = 1_800_000_000.0
 LIMIT = 120.0
@@ -152,3 +152,65 @@ VALUES = (
 def test_whatever_the_headers_say_the_wait_is_none_or_within_the_limit(headers, wall, limit):
     seconds = retry_after(headers, wall, limit=limit)
     assert seconds is None or 0 <= seconds <= limit
+
+
+# What a good answer says is left
+
+
+def left(limit=LIMIT, **headers):
+    return used_up({name.replace("_", "-"): value for name, value in headers.items()}, WALL, limit=limit)
+
+
+def test_an_answer_that_says_nothing_of_limits_uses_up_none():
+    assert left(content_type="application/json", x_ratelimit_reset="30") is None
+
+
+@pytest.mark.parametrize("kind", ["", "_requests", "_tokens", "_requests_day", "_tokens_minute"])
+def test_a_limit_that_is_used_up_is_back_at_its_reset(kind):
+    assert left(**{f"x_ratelimit_remaining{kind}": "0", f"x_ratelimit_reset{kind}": "30"}) == 30.0
+
+
+@pytest.mark.parametrize("remaining", ["1", "0.5", "-1", "", "none", "nan"])
+def test_a_limit_that_does_not_say_zero_is_not_used_up(remaining):
+    assert left(x_ratelimit_remaining=remaining, x_ratelimit_reset="30") is None
+
+
+@pytest.mark.parametrize("reset", ["", "0", "soon", "-3", "nan"])
+def test_a_limit_that_does_not_say_when_it_is_back_is_not_believed(reset):
+    assert left(x_ratelimit_remaining="0", x_ratelimit_reset=reset) is None
+
+
+def test_a_moment_is_read_against_the_clock_of_the_sender():
+    assert left(x_ratelimit_remaining="0", x_ratelimit_reset=str(int((WALL + 20) * 1000))) == pytest.approx(20.0)
+    assert left(
+        x_ratelimit_remaining="0",
+        x_ratelimit_reset=str(int(WALL) + 20),
+        date=formatdate(WALL + 15, usegmt=True),
+    ) == pytest.approx(5.0)
+
+
+def test_of_several_limits_the_last_one_back_counts():
+    headers = {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "30"}
+    more = {"x_ratelimit_remaining_tokens": "0", "x_ratelimit_reset_tokens": "40"}
+
+    assert left(**headers, **more) == 40.0
+    assert left(**headers, **more | {"x_ratelimit_remaining_tokens": "7"}) == 30.0
+
+
+def test_a_bucket_that_refills_has_room_again_long_before_it_is_full():
+    headers = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "1m0s"}
+
+    assert left(**headers, x_ratelimit_limit_requests="600") == pytest.approx(0.1)
+    assert left(**headers) == 60.0
+    assert left(**headers, x_ratelimit_limit_requests="0") == 60.0
+
+
+def test_nobody_is_believed_beyond_the_limit():
+    assert left(x_ratelimit_remaining="0", x_ratelimit_reset="86400") == LIMIT
+
+
+@given(st.dictionaries(st.sampled_from(["remaining", "reset", "limit"]), st.text(max_size=20)))
+def test_no_answer_is_an_error_and_no_wait_is_out_of_bounds(told):
+    wait = used_up({f"x-ratelimit-{name}": text for name, text in told.items()}, WALL, limit=LIMIT)
+
+    assert wait is None or 0 < wait <= LIMIT
