@@ -23,6 +23,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import yaml
@@ -35,6 +36,8 @@ BIN = Path(sys.executable).parent
 KINDS = {"", "json", "yaml", "python", "bash", "bash demo", "bash serve", "bash make", "bash illustration"}
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (routes\.yaml|policies/[\w-]+\.yaml)\b")
+PATIENCE = 120.0
+"""Seconds that a program gets, however many tests share it."""
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -87,6 +90,8 @@ def started(command, until, environment=None):
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lines = []
+        watchdog = Timer(PATIENCE, process.kill)  # ends every read of what it says
+        watchdog.start()
         try:
             for line in process.stdout:
                 lines.append(line)
@@ -95,6 +100,7 @@ def started(command, until, environment=None):
                     return
             raise AssertionError(f"{command} ended without {until!r}:\n{''.join(lines)}")
         finally:
+            watchdog.cancel()
             process.kill()
 
 
@@ -191,6 +197,7 @@ def test_a_running_sidestep_takes_over_a_good_change_and_refuses_a_bad_one(envir
     ]
     with started(command, '"message": ?"listening"', environment) as (process, _):
         routes.write_text(text.replace("timeout: 15s", "timeout: 10s"))
+        process.send_signal(signal.SIGHUP)  # at once; what follows is seen by watching
         assert "provider openai: timeout" in next(line for line in process.stdout if "in force" in line)
         routes.write_text(text.replace("timeout: 15s", "timeuot: 10s"))
         assert "did you mean 'timeout'?" in next(line for line in process.stdout if "refused" in line)
