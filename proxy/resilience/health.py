@@ -19,7 +19,8 @@ from proxy.errors import ErrorClass, Failure
 _JITTER = 0.1
 """A pause is shortened or stretched by up to this share, so that many sidecars do not check at the same moment."""
 _SOONER = 4
-"""While the evidence is about to turn, checks come this many times as often (HAProxy's `fastinter`)."""
+"""A provider in trouble is checked this many times as often (HAProxy's `fastinter` and `downinter`), so that it is back
+soon after it has recovered."""
 
 
 class Status(StrEnum):
@@ -89,15 +90,11 @@ class Health:
         """Return seconds until the next check; None when none is planned."""
         return None if self.next_check is None else max(0.0, self.next_check - now)
 
-    @property
-    def turning(self) -> bool:
-        """Whether a little more evidence would change the status."""
-        return self.status is Status.DEGRADED or (self.status is Status.UNHEALTHY and self.consecutive_successes > 0)
-
 
 def pause(health: Health, settings: HealthSettings, draw: float) -> float:
     """Return the seconds until the next check. `draw` is from [0, 1)."""
-    interval = settings.interval / _SOONER if health.turning else settings.interval
+    troubled = health.status in {Status.DEGRADED, Status.UNHEALTHY}
+    interval = settings.interval / _SOONER if troubled else settings.interval
     return interval * (1.0 - _JITTER + 2.0 * _JITTER * draw)
 
 

@@ -139,12 +139,11 @@ def test_only_an_unhealthy_one_is_avoided_and_only_where_a_check_failed(evidence
 def test_a_pause_is_the_interval_give_or_take_a_tenth():
     assert [round(pause(Health(), SETTINGS, draw), 6) for draw in (0.0, 0.5)] == [54.0, 60.0]
     assert pause(after("S"), SETTINGS, 0.999) < 66.0
-    assert pause(after("FFF"), SETTINGS, 0.5) == 60.0
 
 
-def test_while_it_is_turning_checks_come_sooner():
-    assert pause(after("F"), SETTINGS, 0.5) == 15.0
-    assert pause(after("FFFS"), SETTINGS, 0.5) == 15.0
+def test_a_provider_in_trouble_is_checked_more_often():
+    for evidence in ("F", "FFF", "FFFS"):
+        assert pause(after(evidence), SETTINGS, 0.5) == 15.0
 
 
 @given(st.text("sSfF", max_size=12), st.floats(0, 1, exclude_max=True), st.floats(1, 86400))
