@@ -28,7 +28,7 @@ Signature = tuple[tuple[str, int, int, int], ...]
 """Path, inode, size and modification time (ns) of every file; a missing file has zeros."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Source:
     """Where the configuration comes from."""
 
@@ -38,8 +38,12 @@ class Source:
     adjust: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
     """What the command line changes about every generation."""
 
+    seen: Signature = ()
+    """The files as they were just before they were last read: whatever differs from it has not been read."""
+
     def load(self) -> Snapshot:
         """Read, validate and build; blocks. Raises ConfigError."""
+        self.seen = self.signature()
         return self.adjust(load(self.routes, self.policies, self.environment))
 
     def signature(self) -> Signature:
@@ -99,16 +103,14 @@ class Reloader:
 
     async def watch(self) -> None:
         """Look for ever, and reload after every change that has settled."""
-        signature = self._source.signature
-        known = await asyncio.to_thread(signature)
-        pending = known
+        source = self._source
+        before = source.seen
         while True:
             await self._clock.sleep(LOOK_EVERY)
-            seen = await asyncio.to_thread(signature)
-            if seen != known and seen == pending:
-                known = seen
+            now = await asyncio.to_thread(source.signature)
+            if now == before and now != source.seen:
                 await self.reload()
-            pending = seen
+            before = now
 
 
 def _announce(result: Result) -> None:
