@@ -12,7 +12,7 @@ from proxy.config.snapshot import Provider, Route, Snapshot
 from proxy.registry import ProviderState, Registry
 from proxy.resilience.breaker import State
 from proxy.statistics import Pace, Statistics
-from proxy.telemetry.reading import SEVERITY, health
+from proxy.telemetry.reading import GRAVITY, SEVERITY, gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,14 @@ def provider_status(provider: Provider, registry: Registry, statistics: Statisti
         "weight": provider.weight,
         "supports": sorted(provider.supports),
         "usage_count": statistics.usage[provider.name],
-        "in_flight": sum(state.in_flight for state in states),
         "rate_limit": _rate_limits(provider, registry, at.now),
     }
-    document |= _condition(states, at, enabled=enabled)
+    document |= _condition(provider, states, at, enabled=enabled)
     document["performance"]["tokens_per_second"] = statistics.paces.get(provider.name, Pace()).tokens_per_second
     if len(endpoints) > 1:
         document["endpoints"] = [
-            {"url": each.url, "capabilities": list(each.capabilities), "in_flight": each.state.in_flight}
-            | _condition([each.state], at, enabled=enabled)
+            {"url": each.url, "capabilities": list(each.capabilities)}
+            | _condition(provider, [each.state], at, enabled=enabled)
             for each in endpoints
         ]
     return document
@@ -111,32 +110,41 @@ def endpoints_of(provider: Provider, registry: Registry) -> list[Endpoint]:
     return [Endpoint(url, tuple(each), registry.provider(provider, each[0])) for url, each in found.items()]
 
 
-def _condition(states: Sequence[ProviderState], at: Moment, *, enabled: bool) -> dict[str, Any]:
-    """Health, performance, breaker and cool-down of some endpoints, summed up."""
-    worst = max(states, key=lambda state: SEVERITY.index(state.breaker.state(at.now)))
-    breaker = worst.breaker.state(at.now)
-    coolest = max(states, key=lambda state: state.cool_down.remaining(at.now))
-    remaining = coolest.cool_down.remaining(at.now)
-    failures = max(state.breaker.failure_count for state in states)
-    until = worst.breaker.opens_until
+def _condition(provider: Provider, states: Sequence[ProviderState], at: Moment, *, enabled: bool) -> dict[str, Any]:
+    """Health, performance, breaker and cool-down of some endpoints of a provider, the worst of each."""
+    now = at.now
+    told = gauge(provider, states, now, enabled=enabled)
+    breaker = max((state.breaker for state in states), key=lambda each: SEVERITY.index(each.state(now)))
+    cool_down = max((state.cool_down for state in states), key=lambda each: each.remaining(now))
+    until = breaker.opens_until if breaker.state(now) is State.OPEN else None
     return {
-        "health": {
-            "status": health(
-                breaker,
-                enabled=enabled,
-                troubled=remaining > 0 or failures > 0,
-                proven=any(state.usage_count for state in states),
-            ),
-            "consecutive_failures": failures,
-            "last_error": next((state.last_error for state in states if state.last_error), None),
-        },
-        "performance": _performance(states, at.now),
+        "health": {"status": told.health, **_evidence(states)},
+        "performance": _performance(states, now),
         "circuit_breaker": {
-            "state": breaker.value,
-            "failure_count": failures,
-            "opens_until": at.epoch(until) if breaker is State.OPEN and until is not None else None,
+            "state": told.breaker_state,
+            "failure_count": max(state.breaker.failure_count for state in states),
+            "opens_until": None if until is None else at.epoch(until),
         },
-        "cool_down": {"remaining": remaining, "reason": coolest.cool_down.reason if remaining > 0 else None},
+        "cool_down": {
+            "remaining": told.cooldown_seconds,
+            "reason": cool_down.reason if told.cooldown_seconds > 0 else None,
+        },
+        "in_flight": told.in_flight,
+        "queued": told.queued,
+    }
+
+
+def _evidence(states: Sequence[ProviderState]) -> dict[str, Any]:
+    """What the health status rests on: of the endpoint that is worst off, and of the newest check."""
+    worst = max((state.health for state in states), key=lambda each: GRAVITY.index(each.status))
+    newest = max((state.health for state in states), key=lambda each: each.last_check or 0.0)
+    errors = (worst.last_error, *(state.last_error for state in states))
+    return {
+        "consecutive_failures": worst.consecutive_failures,
+        "consecutive_successes": worst.consecutive_successes,
+        "last_check": newest.last_check,
+        "last_check_seconds": newest.last_latency,
+        "last_error": next((error for error in errors if error), None),
     }
 
 

@@ -17,6 +17,7 @@ from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
 from proxy.reload import Source
+from proxy.server.admin.token_file import state_directory
 from proxy.server.sidecar import ListenError, Sidecar
 from proxy.telemetry.logs import Closer, configure
 
@@ -32,6 +33,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--policies", type=Path, metavar="DIR", help="default: policies/ beside the routes file")
     parser.add_argument("--listen", type=_address, metavar="HOST:PORT", help="wins over server.listen")
     parser.add_argument("--admin", type=_address, metavar="HOST:PORT", help="wins over server.admin.listen")
+    parser.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="where an admin token is kept when none is configured"
+    )
     parser.add_argument("--log-format", choices=("json", "console"), default="json")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.set_defaults(run=run)
@@ -59,14 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     closer = configure(arguments.log_format, arguments.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(snapshot, source, closer))
+            return runner.run(serve(snapshot, source, state_directory(arguments.state_dir, os.environ), closer))
     finally:
         closer.close()
 
 
-async def serve(snapshot: Snapshot, source: Source, logs: Closer) -> int:
+async def serve(snapshot: Snapshot, source: Source, state_dir: Path, logs: Closer) -> int:
     """Serve until the first signal, drain until the second or until everything has ended."""
-    sidecar = Sidecar(snapshot, source, logs=logs)
+    sidecar = Sidecar(snapshot, source, state_dir=state_dir, logs=logs)
     first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:

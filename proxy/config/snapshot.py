@@ -403,5 +403,7 @@ class Snapshot:
     policies: Mapping[str, Policy]
     files: tuple[str, ...] = ()
     """The files that it was read from."""
-    written: Mapping[tuple[str | int, ...], str] = field(default_factory=lambda: EMPTY, repr=False)
+    written: Mapping[tuple[str | int, ...], str] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False
+    )
     """Path of every value that a file gives -> `file:line`."""

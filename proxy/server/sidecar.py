@@ -4,16 +4,22 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from proxy import sensor
 from proxy.clock import Clock, SystemClock
+from proxy.config.secrets import Secret
 from proxy.config.snapshot import Address, Snapshot
 from proxy.engine import Engine
 from proxy.prober import Prober
 from proxy.reload import Reloader, Result, Source
-from proxy.server.admin import AdminListener
+from proxy.server.admin.journal import Journal
+from proxy.server.admin.listener import AdminListener
+from proxy.server.admin.management import Management, result_document
+from proxy.server.admin.token_file import StateError, make_token, remove_token, token_file
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
+from proxy.statistics import Statistics
 from proxy.telemetry.hub import Telemetry
 from proxy.telemetry.logs import Closer, log_request
 
@@ -35,6 +41,8 @@ class Sidecar:
     snapshot: Snapshot
     source: Source | None = None
     """The files behind the snapshot, watched while it runs; None: they are not."""
+    state_dir: Path | None = None
+    """Where a token for the operator is kept when the configuration names none; None: then nobody manages it."""
     clock: Clock = field(default_factory=SystemClock)
     logs: Closer | None = None
     """Where log lines go; None: through whatever logging the embedding program has set up."""
@@ -48,6 +56,10 @@ class Sidecar:
     reloader: Reloader | None = field(init=False, default=None)
     _watching: asyncio.Task[None] | None = field(init=False, default=None)
     _sensing: asyncio.Task[None] | None = field(init=False, default=None)
+    statistics: Statistics = field(init=False)
+    journal: Journal = field(init=False)
+    _token: Secret | None = field(init=False, default=None)
+    """The token that was made; None when the configuration has one."""
     _data: DataListener = field(init=False)
     _servers: list[tuple[asyncio.Server, GuardedServer]] = field(init=False, default_factory=list)
 
@@ -62,24 +74,40 @@ class Sidecar:
             log_lines_dropped=lambda: self.logs.dropped if self.logs else 0,
             log_request=self.logs.log_request if self.logs else log_request,
         )
-        self.engine.observers.append(self.telemetry.observe)
+        self.statistics = Statistics(self.clock.wall())
+        self.journal = Journal()
+        self.engine.observers += [self.telemetry.observe, self.statistics.observe, self.journal.observe]
         self.prober = Prober(self.engine, self.telemetry.metrics.checked)
 
     async def start(self) -> None:
         """Bind both listeners and serve. Raises ListenError."""
         server = self.snapshot.server
         self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
-        admin = AdminListener(self.telemetry.metrics, lambda: self._data.ready)
+        if self.source is not None:
+            self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
+        management = Management(
+            self.engine,
+            self.statistics,
+            self.journal,
+            self.clock,
+            reloader=self.reloader,
+            check=self.prober.check,
+        )
+        admin = AdminListener(server.admin, server.limits, management, self.telemetry.metrics, lambda: self._data.ready)
         self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
+        if admin.token is None and self.state_dir is not None:
+            admin.token = self._token = await asyncio.to_thread(self._make_token, self.state_dir)
         self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
         load = self.engine.registry.load
         sensing = sensor.watch(load, lambda: self.snapshot.server.limits, self.clock)
         self._sensing = asyncio.create_task(sensing, name="sensor")
         self.prober.start()
-        if self.source is not None:
-            self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
+        if self.reloader is not None:
             self._watching = asyncio.create_task(self.reloader.watch(), name="reload")
-        logger.info("listening", extra={"address": str(self.address), "admin_address": str(self.admin_address)})
+        where = {"address": str(self.address), "admin_address": str(self.admin_address)}
+        if self._token is not None and self.state_dir is not None:
+            where["admin_token_file"] = str(token_file(self.state_dir, self.admin_address.port))
+        logger.info("listening", extra=where)
 
     async def reload(self) -> None:
         """Read the files again now, whether they changed or not."""
@@ -107,16 +135,20 @@ class Sidecar:
             if task is not None:
                 task.cancel()
         await self.prober.close()
+        self.journal.close()
         for listener, _ in self._servers:
             listener.close()
         await asyncio.gather(*(server.shutdown(LAST_WORDS) for _, server in self._servers))
         self._servers.clear()
         await self.engine.close()
         await asyncio.to_thread(self.telemetry.close)
+        if self._token is not None and self.state_dir is not None:
+            await asyncio.to_thread(remove_token, self.state_dir, self.admin_address.port, self._token)
 
     def _reloaded(self, result: Result) -> None:
         """A reload was tried: everything that keeps settings of its own takes over the new ones."""
         self.telemetry.metrics.reloaded(ok=not result.problems)
+        self.journal.tell("reload", {"ok": not result.problems, **result_document(result)})
         if result.changed is None:
             return
         snapshot = self.engine.generation.snapshot
@@ -126,6 +158,15 @@ class Sidecar:
             self.telemetry.adopt(snapshot.telemetry)
         self.prober.adopt()
         self.snapshot = snapshot
+
+    def _make_token(self, directory: Path) -> Secret | None:
+        """Make the operator's token. A sidecar that cannot be managed still serves, so this is no reason to end."""
+        try:
+            return make_token(directory, self.admin_address.port)
+        except StateError as error:
+            # Without the traceback: the reason says it all, and remedies it.
+            logger.error("nobody can manage this sidecar: no admin token", extra={"reason": str(error)})  # noqa: TRY400
+            return None
 
     async def _listen(self, server: GuardedServer, address: Address) -> Address:
         loop = asyncio.get_running_loop()

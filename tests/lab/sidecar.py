@@ -147,6 +147,7 @@ async def start(folder: Path, command: str, *arguments: str) -> tuple[asyncio.su
     stdout, stderr = folder / "stdout", folder / "stderr"
     files = ["--routes", str(folder / "routes.yaml")] if command in {"run", "check"} else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "SIDESTEP_"))}
+    environment["XDG_RUNTIME_DIR"] = str(folder)  # an admin token is a test's own, too
     with stdout.open("wb") as out, stderr.open("wb") as err:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "proxy", command, *files, *arguments), stdout=out, stderr=err, env=environment

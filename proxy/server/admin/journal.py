@@ -1,0 +1,151 @@
+"""What happened lately, and who wants to be told at once. An observer of the engine; holds no content.
+
+Everything is bounded: the last hundred requests are kept, a listener that does not keep up loses events and is told
+how many. While nobody listens a request costs one small tuple.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from proxy.errors import AttemptSummary
+from proxy.record import Record
+from proxy.telemetry.facts import bounded, duration, outcome
+
+REMEMBERED = 100
+"""Requests."""
+MAX_MODEL = 100
+WAITING = 256
+"""Events that may wait for one listener."""
+MAX_LISTENERS = 16
+
+
+class TooManyListenersError(Exception):
+    """Somebody must leave first."""
+
+
+class Event(NamedTuple):
+    """Something to tell: `request`, `failover`, `breaker`, `reload`, `override`, ..."""
+
+    name: str
+    data: Mapping[str, Any]
+
+
+class Entry(NamedTuple):
+    """One finished request."""
+
+    time: float
+    """Epoch seconds of its end."""
+    request_id: str
+    route: str
+    operation: str
+    model: str
+    """As the client wrote it, cut to 100 characters."""
+    stream: bool
+    provider: str
+    """Who answered; empty when nobody did."""
+    status: int
+    outcome: str
+    """`ok`, `degraded`, `refused`, `failed`, `broken` or `cancelled`."""
+    milliseconds: float
+    failover: bool
+    attempts: tuple[AttemptSummary, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON has it; the ladder by the names of error bodies."""
+        rungs = [
+            {"provider": each.provider, "class": each.error_class, "status": each.status, "ms": each.milliseconds}
+            for each in self.attempts
+        ]
+        return {**self._asdict(), "attempts": rungs}
+
+
+def entry_of(record: Record) -> Entry:
+    """What is kept of a finished request: never its body, which can be large and is not ours."""
+    return Entry(
+        time=record.ended + record.wall_offset,
+        request_id=record.request.id,
+        route=record.route,
+        operation=record.request.operation.value,
+        model=bounded(record.request.model, MAX_MODEL),
+        stream=record.request.stream,
+        provider=record.provider,
+        status=record.status,
+        outcome=outcome(record),
+        milliseconds=round(duration(record) * 1000, 1),
+        failover=len(record.attempts) > 1 and bool(record.failovers),
+        attempts=tuple(attempt.summary() for attempt in record.attempts),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One who wants to be told."""
+
+    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    """None is the end."""
+    dropped: int = 0
+    """Events lost since they were last told of."""
+
+    def tell(self, event: Event | None) -> None:
+        """Queue an event, in place of the oldest when there is no room."""
+        if self.queue.full():
+            self.queue.get_nowait()
+            self.dropped += 1
+        self.queue.put_nowait(event)
+
+
+class Journal:
+    """The last requests, and the listeners."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._listeners: set[Listener] = set()
+
+    def observe(self, record: Record) -> None:
+        """Keep one finished request, and tell of it and of what happened on its way."""
+        entry = entry_of(record)
+        self._entries.append(entry)
+        if not self._listeners:
+            return
+        for attempt in record.attempts:
+            for event in attempt.events:
+                if event.name == "breaker.change":
+                    self.tell("breaker", _bare(event.attributes))
+        for before, after, reason in record.failovers:
+            self.tell("failover", {"request_id": entry.request_id, "from": before, "to": after, "reason": reason})
+        self.tell("request", entry.document())
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The last requests, the newest first."""
+        return [entry.document() for entry in reversed(self._entries)]
+
+    def tell(self, name: str, data: Mapping[str, Any]) -> None:
+        """Tell every listener."""
+        for listener in self._listeners:
+            listener.tell(Event(name, data))
+
+    def join(self) -> Listener:
+        """Begin to be told. Raises TooManyListenersError."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise TooManyListenersError
+        listener = Listener()
+        self._listeners.add(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Be told no more."""
+        self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """Send everybody home."""
+        for listener in self._listeners:
+            listener.tell(None)
+        self._listeners.clear()
+
+
+def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """`sidestep.breaker.state` -> `state`: span attributes by their last word."""
+    return {name.rpartition(".")[2]: value for name, value in attributes.items()}
