@@ -85,6 +85,10 @@ class Pool:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("too slow") from error
 
+    def time(self) -> float:
+        """Monotonic seconds."""
+        return self._loop.time()
+
     async def close(self) -> None:
         """Close every connection."""
         await self._connector.close()

@@ -24,6 +24,9 @@ MAX_ERROR = 256 * 1024
 """Bytes of an error body that are read."""
 MAX_HEADER = 32 * 1024
 MAX_HEADERS = 256
+STALE_WITHIN = 1.0
+"""Seconds after writing within which a pooled connection that closes was closed already. A provider that has thought
+for longer may have done the work, and bills it: that is a failure like any other."""
 
 _NETWORK = (aiohttp.ClientError, OSError, ValueError)
 
@@ -50,8 +53,8 @@ class Upstream:
         self._inflater: Inflater | None = None
         self.head = head
         self.status = head.status
-        coding = head.headers.get("content-encoding", "identity")
-        if coding != "identity":
+        coding = head.headers.get("content-encoding", "").strip().lower()
+        if coding not in {"", "identity"}:
             self._inflater = Inflater(coding)
         payload.on_eof(self._release)
 
@@ -143,12 +146,12 @@ class Transport:
         connection = await pool.connect(origin, connect)
         protocol = connection.protocol
         assert isinstance(protocol, UpstreamProtocol)  # noqa: S101  the pool makes no other
-        pooled = protocol.answers > 0
+        pooled, written = protocol.answers > 0, pool.time()
         try:
             upstream = await _ask(connection, protocol, request)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             connection.close()
-            if pooled:
+            if pooled and pool.time() - written < STALE_WITHIN:
                 raise _StaleError from error
             raise
         except BaseException:
@@ -160,7 +163,11 @@ class Transport:
     def _pool(self, tls: Tls, *, fresh: bool) -> Pool:
         pool = self._pools.get((tls, fresh))
         if pool is None:
-            pool = self._pools[tls, fresh] = Pool(tls, fresh=fresh)
+            try:
+                pool = self._pools[tls, fresh] = Pool(tls, fresh=fresh)
+            except OSError as error:
+                message = "the certificate files for the provider cannot be read"
+                raise AttemptError(Failure(error_class=ErrorClass.CONNECT, message=message, sent=False)) from error
         return pool
 
 
