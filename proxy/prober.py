@@ -84,7 +84,7 @@ class Prober:
         self.adopt()
 
     def adopt(self) -> None:
-        """Go by the current generation from now on. What is known stays, and so does a check's time if it is sooner."""
+        """Go by the current generation from now on. What is known stays, and so does the time of a check within reach."""
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.create_task(self._watch_all(), name="health checks")
@@ -115,9 +115,9 @@ class Prober:
     async def _watch(self, target: Target) -> None:
         """Check one endpoint for ever."""
         clock, health, settings = self._engine.clock, target.state.health, target.provider.health
-        wait = settings.interval * clock.draw()
-        planned = health.next_check_in(clock.now())
-        wait = wait if planned is None else min(wait, planned)
+        wait = health.next_check_in(clock.now())
+        if wait is None or wait > settings.interval:
+            wait = settings.interval * clock.draw()
         while True:
             health.next_check = clock.now() + wait
             await clock.sleep(wait)
