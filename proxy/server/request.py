@@ -75,11 +75,15 @@ def parse_request(
 
 
 def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
-    """Return the content type if the endpoint takes it; none at all counts as JSON. Raises ClientError 415."""
+    """Return the content type if the endpoint takes it; none at all counts as JSON. Raises ClientError 415.
+
+    It is passed on, so it must be printable ASCII: nothing of a client's may fail where a provider would be blamed.
+    """
     content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     wanted = "multipart/form-data" if operation in _MULTIPART else "application/json"
-    if media_type != wanted and (media_type or operation in _MULTIPART):
+    taken = media_type == wanted or (not media_type and operation not in _MULTIPART)
+    if not taken or not (content_type.isascii() and content_type.replace("\t", " ").isprintable()):
         raise ClientError(f"this endpoint takes {wanted}", status=415, code="unsupported_media_type")
     return content_type
 

@@ -231,6 +231,12 @@ def test_an_upload_that_is_no_form_is_refused_with_415(kind):
     assert refusal(operation=Operation.TRANSCRIPTIONS, content_type=kind).status == 415
 
 
+@pytest.mark.parametrize("kind", ["application/json; x=\udcff", "application/json; x=é", "application/json; x=\x01"])
+def test_a_content_type_that_could_not_be_passed_on_is_refused(kind):
+    """It is written into the call to every provider, where it would look like their failure."""
+    assert refusal(content_type=kind).status == 415
+
+
 # Uploads
 
 FILE = b'Content-Disposition: form-data; name="file"; filename="a; name=model; .mp3"\r\n\r\n\x00\xff--'
@@ -299,7 +305,8 @@ def test_the_bytes_of_an_upload_are_kept_and_its_document_is_empty():
 
 
 @pytest.mark.parametrize(
-    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\udcff"]
+    "content_type",
+    ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "x" * 71],
 )
 def test_an_upload_without_a_usable_boundary_is_an_invalid_request(content_type):
     error = refusal(form(FILE), Operation.TRANSCRIPTIONS, content_type=content_type)
