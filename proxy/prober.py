@@ -84,7 +84,7 @@ class Prober:
         self.adopt()
 
     def adopt(self) -> None:
-        """Go by the current generation from now on. What is known stays, and so does the time of a check within reach."""
+        """Go by the current generation from now on. What is known stays, and so does the time of the next check."""
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.create_task(self._watch_all(), name="health checks")

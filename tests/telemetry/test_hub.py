@@ -5,6 +5,7 @@ from proxy.clock import SystemClock
 from proxy.config.snapshot import Admin, Match, Policy, Provider, Route, Server, Snapshot, Telemetry, Traces
 from proxy.registry import Registry
 from proxy.resilience.breaker import State
+from proxy.resilience.health import Status
 from proxy.telemetry.hub import Telemetry as Hub
 from proxy.telemetry.reading import health, reading
 
@@ -74,6 +75,24 @@ def test_a_reading_tells_generation_budgets_and_losses():
 )
 def test_health_is_what_live_traffic_says(breaker, troubled, proven, expected):
     assert health(breaker, enabled=True, troubled=troubled, proven=proven) == expected
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [("healthy", "healthy"), ("degraded", "degraded"), ("unhealthy", "unhealthy"), ("unknown", "unknown")],
+)
+def test_checks_tell_where_live_traffic_is_silent(evidence, expected):
+    quiet = {"enabled": True, "troubled": False, "proven": False}
+    assert health(State.CLOSED, **quiet, evidence=Status(evidence)) == expected
+
+
+def test_an_endpoint_that_fails_its_checks_makes_its_provider_unhealthy():
+    made = registry()
+    text, image = (made.provider(PROVIDERS["poll"], capability) for capability in ("chat", "images"))
+    text.health.status, image.health.status = Status.HEALTHY, Status.UNKNOWN
+    assert read(made)[1]["poll"].health == "healthy"
+    image.health.status = Status.UNHEALTHY
+    assert read(made)[1]["poll"].health == "unhealthy"
 
 
 def hub():
