@@ -1,6 +1,7 @@
-"""What aiohttp's server lacks: a deadline for headers, a cap on connections, and errors that echo nothing."""
+"""What aiohttp's server lacks: deadlines for headers and readers, caps on connections, errors that echo nothing."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +22,11 @@ MAX_HEADERS = 128
 MAX_LINE = 8190
 """Bytes of the request line and of any one header (RFC 9112 section 3 asks for at least 8000)."""
 READ_BUFFER = 64 * 1024
+WRITE_BUFFER = 32 * 1024
+"""Bytes that wait in this process for a client that reads slowly, before its provider has to wait too."""
+UNSENT = 32 * 1024
+"""Bytes that the kernel takes on top of them and has not sent. Left to itself it takes megabytes for each slow reader;
+what is on its way to the client is not counted, so that a fast one far away is not slowed down."""
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -51,24 +57,43 @@ class GuardedServer(web.Server):
 class GuardedConnection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_header_timer", "_limits", "_server")
+    __slots__ = ("_header_timer", "_limits", "_server", "_unsent", "_write_timer")
 
     def __init__(self, server: GuardedServer, **settings: Any) -> None:  # noqa: ANN401  aiohttp's own keywords
         super().__init__(server, **settings)
         self._server = server
         self._limits = server.limits
         self._header_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuse what is over the limit by closing it; there is no request yet that could be answered."""
         super().connection_made(transport)
-        if len(self._server.connections) > self._limits.connections and isinstance(transport, asyncio.Transport):
-            transport.abort()
+        connection = self.transport  # the same, by its type: uvloop's is no asyncio.Transport
+        assert connection is not None  # noqa: S101  just made
+        connection.set_write_buffer_limits(high=WRITE_BUFFER)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            connection.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        if len(self._server.connections) > self._limits.connections:
+            connection.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client is behind: from here on it has to take something within `write_time`, again and again."""
+        super().pause_writing()
+        self._unsent = self._waiting_bytes()
+        self._write_timer = self._loop.call_later(self._limits.write_time, self._judge_reader)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._stop_write_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Run a clock from the first byte of a request to the end of its headers (aiohttp has none of its own)."""
@@ -96,6 +121,22 @@ class GuardedConnection(RequestHandler):
         response = error_response(_parse_error(status, exc), None, {})
         response.force_close()
         return response
+
+    def _judge_reader(self) -> None:
+        """Cut the client off if it took nothing; a stream then ends as if it had left."""
+        before, self._unsent = self._unsent, self._waiting_bytes()
+        if self._unsent < before:
+            self._write_timer = self._loop.call_later(self._limits.write_time, self._judge_reader)
+        elif self.transport is not None:
+            self.transport.abort()
+
+    def _waiting_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _stop_timer(self) -> None:
         if self._header_timer is not None:
