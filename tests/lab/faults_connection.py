@@ -86,6 +86,7 @@ async def close_after_headers(exchange: Exchange, _: Fault) -> None:
 async def close_on_reuse(exchange: Exchange, _: Fault) -> None:
     """Answer, and reset the kept-alive connection when the next request has begun to arrive on it."""
     await exchange.answer()
+    exchange.wire.log.busy = False
     await exchange.wire.reader.read(1)
     exchange.wire.reset()
 
@@ -94,6 +95,7 @@ async def close_on_reuse(exchange: Exchange, _: Fault) -> None:
 async def close_idle(exchange: Exchange, how: Fault) -> None:
     """`close_idle:SECONDS` (0): answer without `Connection: close`, and close all the same after that time."""
     await exchange.answer()
+    exchange.wire.log.busy = False
     await exchange.wire.pause(how.number(0))
     exchange.wire.finish()
 
@@ -131,21 +133,32 @@ async def cut_close_delimited(exchange: Exchange, _: Fault) -> None:
 
 @before_body
 async def early_answer(exchange: Exchange, how: Fault) -> None:
-    """`early_answer:N` (413): that status as soon as the headers are in; the body is never read."""
+    """`early_answer:N` (413): that status as soon as the headers are in; the body is not read for a while."""
     exchange.wire.transport.pause_reading()
     refusal = json.dumps(exchange.voice.error(how.count(413), "too large")).encode()
     await exchange.reply(how.count(413), refusal, headers={"Connection": "close"})
-    await _leave_hanging(exchange.wire)
+    await _stay_deaf(exchange.wire)
 
 
 @before_body
 async def stop_reading(exchange: Exchange, _: Fault) -> None:
     """Read the headers, then neither read nor answer: the client's writes stop when the buffers are full."""
     exchange.wire.transport.pause_reading()
-    await _leave_hanging(exchange.wire)
+    await _stay_deaf(exchange.wire)
 
 
 # Helpers
+
+DEAF_FOR = 2.0
+"""Seconds without reading. A socket that nobody reads does not see its peer leave, so it cannot be for ever."""
+
+
+async def _stay_deaf(wire: Wire) -> None:
+    if not await wire.gone_within(DEAF_FOR):
+        wire.transport.resume_reading()
+        while await wire.reader.read(65536):
+            pass
+    raise Left
 
 
 async def _leave_hanging(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""The fault laboratory: `python -m lab.laboratory` breaks everything that can break and holds the gateway to its promises."""
+"""The fault laboratory: breaks everything that can break, and holds the gateway to its promises."""
 
 import argparse
 import asyncio
