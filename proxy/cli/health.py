@@ -3,7 +3,8 @@
 import argparse
 import sys
 import urllib.error
-import urllib.request
+
+from proxy.cli.client import ADMIN, opener
 
 TIMEOUT = 3.0
 """Seconds; a probe that takes longer is as good as none."""
@@ -12,9 +13,7 @@ TIMEOUT = 3.0
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser("health", help="exit 0 when ready", description="Ask a running sidecar's /readyz.")
-    parser.add_argument(
-        "--admin", default="http://127.0.0.1:8081", metavar="URL", help="the admin listener (default: %(default)s)"
-    )
+    parser.add_argument("--admin", default=ADMIN, metavar="URL", help="the admin listener (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -24,9 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not url.startswith(("http://", "https://")):
         print(f"'{arguments.admin}' is not an http URL", file=sys.stderr)
         return 1
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=TIMEOUT):
+        with opener().open(url, timeout=TIMEOUT):
             print("ready")
             return 0
     except urllib.error.HTTPError as error:

@@ -18,6 +18,7 @@ from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
 from proxy.reload import Source
 from proxy.server.admin.token_file import state_directory
+from proxy.server import descriptors
 from proxy.server.sidecar import ListenError, Sidecar
 from proxy.telemetry.logs import Closer, configure
 
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path, reason in refusals(snapshot.server):
         print(f"{'.'.join(map(str, path))}: {reason}", file=sys.stderr)
         return EXIT_CONFIG
+    descriptors.raise_limit()
     closer = configure(arguments.log_format, arguments.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -83,6 +85,7 @@ async def serve(snapshot: Snapshot, source: Source, state_dir: Path, logs: Close
 
     reloads: set[asyncio.Future[None]] = set()
     loop = asyncio.get_running_loop()
+    descriptors.report_shortage(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:

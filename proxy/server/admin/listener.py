@@ -29,6 +29,8 @@ from proxy.telemetry.metrics import Metrics
 logger = logging.getLogger("sidestep.admin")
 
 MAX_BODY = 64 * 1024
+_ASKED = "asked"
+"""Where a request keeps what it asked for, for the log."""
 _NAMED = re.compile(r"/admin/(?:providers/([^/]+)/(enable|disable|check)|routes/([^/]+)/strategy)")
 HEADERS: Mapping[str, str] = {
     "server": SERVER_NAME,
@@ -82,7 +84,7 @@ class AdminListener:
             response = _refusal(error)
         if path.startswith("/admin/") and http.method not in {"GET", "HEAD", "OPTIONS"}:
             extra = {"who": http.remote, "what": f"{http.method} {path}", "result": response.status}
-            logger.info("management", extra=extra)
+            logger.info("management", extra=extra | {"asked": http.get(_ASKED)} if _ASKED in http else extra)
         return response
 
     async def _answer(self, http: web.BaseRequest, path: str) -> web.StreamResponse:
@@ -121,7 +123,8 @@ class AdminListener:
     async def _choose_strategy(self, name: str, http: web.BaseRequest) -> web.StreamResponse:
         headers = {key.lower(): value for key, value in http.headers.items()}
         body = await read_body(http, headers, self._limits)
-        return _json(self._management.choose_strategy(name, parse_document(body)))
+        http[_ASKED] = document = parse_document(body)
+        return _json(self._management.choose_strategy(name, document))
 
     async def _events(self, http: web.BaseRequest) -> web.StreamResponse:
         return await serve_events(http, self._management.journal, self._management.status, HEADERS)
