@@ -2,7 +2,7 @@
 
 Layers, importing downwards only (a test reads the imports):
 
-    5  shells       server  cli  demo
+    5  shells       server  cli  demo  reload  prober
     4  engine
     3  pipeline     telemetry  transport
     2  registry
