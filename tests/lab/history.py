@@ -59,6 +59,12 @@ class Sent:
         return "[DONE]" in self.events
 
     @property
+    def finished(self) -> bool:
+        """Whether a stream told its finish reason; there are providers that never send a [DONE]."""
+        choices = (choice for document in self.documents for choice in document.get("choices") or [])
+        return any(choice.get("finish_reason") for choice in choices)
+
+    @property
     def documents(self) -> list[Any]:
         """Everything that was said in JSON; raises ValueError for what calls itself so and is not."""
         return [json.loads(event) for event in self.events if event != "[DONE]"] if self.streamed else [self.document]
@@ -93,7 +99,9 @@ class Sent:
     @property
     def answered(self) -> bool:
         """Whether it got a whole answer."""
-        return self.status == 200 and self.complete and (not self.streamed or (self.done and self.error is None))
+        if self.status != 200 or not self.complete:
+            return False
+        return not self.streamed or ((self.done or self.finished) and self.error is None)
 
     @property
     def failed(self) -> bool:
