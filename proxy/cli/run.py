@@ -17,8 +17,8 @@ from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
 from proxy.reload import Source
-from proxy.server.admin.token_file import state_directory
 from proxy.server import descriptors
+from proxy.server.admin.token_file import state_directory
 from proxy.server.sidecar import ListenError, Sidecar
 from proxy.telemetry.logs import Closer, configure
 

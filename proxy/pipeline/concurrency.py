@@ -87,6 +87,12 @@ class _Held:
     def aborted(self) -> bool:
         return self._stream.aborted
 
+    def interrupt(self) -> None:
+        self._stream.interrupt()
+
+    def interrupt(self) -> None:
+        self._stream.interrupt()
+
     def close(self) -> None:
         self._stream.close()
         places, self._places = self._places, None

@@ -13,6 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.config.snapshot import Limits
 from proxy.errors import ClientError, SidestepError
 from proxy.server.answer import error_response
+from proxy.server.descriptors import room
 
 KEEPALIVE = 75.0
 """Seconds that an idle client connection is kept open."""
@@ -48,6 +49,7 @@ class GuardedServer(web.Server):
             read_bufsize=READ_BUFFER,
         )
         self.limits = limits
+        self.room = room()
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of one new connection."""
@@ -75,7 +77,7 @@ class GuardedConnection(RequestHandler):
         connection.set_write_buffer_limits(high=WRITE_BUFFER)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             connection.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        if len(self._server.connections) > self._limits.connections:
+        if len(self._server.connections) > min(self._limits.connections, self._server.room):
             connection.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
