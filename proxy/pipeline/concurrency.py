@@ -90,9 +90,6 @@ class _Held:
     def interrupt(self) -> None:
         self._stream.interrupt()
 
-    def interrupt(self) -> None:
-        self._stream.interrupt()
-
     def close(self) -> None:
         self._stream.close()
         places, self._places = self._places, None
