@@ -23,6 +23,8 @@ class Operation(StrEnum):
     SPEECH = "text_to_speech"
     TRANSCRIPTIONS = "transcription"
     TRANSLATIONS = "translation"
+    OTHER = "other"
+    """None of these: the list of models, or an endpoint that does not exist."""
 
 
 ENDPOINTS: Mapping[str, Operation] = MappingProxyType(
@@ -54,6 +56,19 @@ CAPABILITIES: Mapping[Operation, str] = MappingProxyType(
     }
 )
 """Operation -> the word that a provider's `supports` must hold."""
+
+
+KEPT: frozenset[Operation] = frozenset(
+    {
+        Operation.CHAT,
+        Operation.COMPLETIONS,
+        Operation.EMBEDDINGS,
+        Operation.IMAGES,
+        Operation.MODERATIONS,
+        Operation.SPEECH,
+    }
+)
+"""What a cache may answer. Not responses, which live on at their provider, and not uploads, which never repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +195,9 @@ class Body(Protocol):
 
     def close(self) -> None:
         """Release everything at once; safe to call twice. Closed before its end, the client dropped it."""
+
+    def interrupt(self) -> None:
+        """We are shutting down: let the next `read` tell the client that its answer ends here."""
 
     @property
     def aborted(self) -> bool:

@@ -41,7 +41,7 @@ class Watch:
         self.verdict: Failure | None = None
         """Why it ended the stream."""
         self.blames_provider = True
-        """Whether that is the provider's doing, and not of a client that is in a hurry, or that does not read."""
+        """Whether that is the provider's doing, and not the deadline's."""
         self._due = min(self._limit, settlement.call.deadline)
         self._timer = self._loop.call_at(self._due, self._look)
 
@@ -80,7 +80,7 @@ class Watch:
         if now < due:
             self._sleep_until(due)
             return
-        self.blames_provider = now < deadline or (self._settlement.call.own_deadline and self._paused_at is None)
+        self.blames_provider = now < deadline  # a stream that is long, but alive to its deadline, did nothing wrong
         self.verdict = Failure(error_class=ErrorClass.TIMEOUT, message=self._reason(now, deadline))
         self._upstream.close()
 

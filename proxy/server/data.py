@@ -11,19 +11,19 @@ from proxy.config.secrets import Secret
 from proxy.config.snapshot import Snapshot
 from proxy.engine import Engine
 from proxy.envelope import encode
-from proxy.errors import ClientError, ProviderVerdict, SidestepError
-from proxy.messages import Operation, Request
+from proxy.errors import ClientError, NoProviderAvailable, ProviderVerdict, SidestepError
+from proxy.messages import Body, Operation, Reply, Request
 from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
-from proxy.server.answer import SERVER_NAME, error_response, reply_headers, write_reply
+from proxy.server.answer import error_response, reply_headers, write_reply
 from proxy.server.body import read_body
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type, operation_of, parse_request, request_id
 
-NewRecord = Callable[[Request, Mapping[str, str], float], Record]
-"""Makes the record of a request from its headers (trace context) and its start."""
+NewRecord = Callable[[Request, Mapping[str, str], float, str], Record]
+"""Makes the record of a request from its headers (trace context), its start and its client's address."""
 
 _MODELS = "/v1/models"
 
@@ -36,63 +36,93 @@ class DataListener:
         self._clock = clock
         self._new_record = new_record
         self.ready = True
+        self._interrupted = False
+        self._running: dict[asyncio.Task[object], Body | None] = {}
+        """What is being served, and the stream of each answer that has begun."""
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. Raises nothing but cancellation."""
-        started = self._clock.now()
+        """Answer one request. Raises nothing but cancellation and a lost connection."""
         path = http.raw_path.partition("?")[0]
         if path in {"/livez", "/readyz"}:
             return probe(path, ready=self.ready)
         headers = {name.lower(): value for name, value in http.headers.items()}
-        identifier = request_id(headers.get("x-request-id"), f"{self._clock.bits(128):032x}")
-        snapshot = self._engine.generation.snapshot
-        own = {"x-request-id": identifier, "x-sidestep-generation": snapshot.generation}
+        record = self._begin(path, headers, http.remote or "")
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  aiohttp runs every handler in a task
+        self._running[task] = None
+        self._engine.registry.in_flight += 1
         try:
-            operation = _admit(http, path, headers, snapshot)
-            if operation is None:
-                return _json_response(_models_document(path, snapshot, self._engine.registry.overrides), own)
-        except ClientError as error:
-            return _refusal(error, None, own)
-        return await self._answer(http, headers, identifier, operation, started)
-
-    async def _answer(
-        self, http: web.BaseRequest, headers: Mapping[str, str], identifier: str, operation: Operation, started: float
-    ) -> web.StreamResponse:
-        """Read, parse, run the pipeline, write; whatever happens, the record is finished once."""
-        engine = self._engine
-        path = http.raw_path.partition("?")[0]
-        bare = Request(id=identifier, operation=operation, path=path, body=b"", document={}, received=started)
-        record = self._new_record(bare, headers, started)
-        engine.registry.in_flight += 1
-        reply = None
-        try:
-            admit(engine.registry, engine.generation.snapshot.server.limits)
-            check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            body = await read_body(http, headers, engine.generation.snapshot.server.limits)
-            record.request = parse_request(
-                identifier=identifier,
-                path=path,
-                operation=operation,
-                headers=headers,
-                body=body,
-                received=started,
-            )
-            reply = await engine.handle(record.request, record)
-            record.status = reply.status
-            record.response_bytes = len(reply.body)
-            return await write_reply(http, reply, reply_headers(record, self._clock.now()))
+            return await self._answer(http, path, headers, record, task)
         except SidestepError as error:
-            record.error = error
-            record.status = error.status
-            return _refusal(error, record, reply_headers(record, self._clock.now()))
-        except (asyncio.CancelledError, ConnectionError):
+            return self._refuse(error, record)
+        except asyncio.CancelledError:
+            if not self._interrupted or http.transport is None:
+                record.cancelled = True
+                raise
+            task.uncancel()
+            return self._refuse(NoProviderAvailable("sidestep is shutting down", retry_after=1.0), record)
+        except ConnectionError:
             record.cancelled = True
             raise
         finally:
-            if reply is not None and reply.stream is not None:
-                reply.stream.close()
-            engine.registry.in_flight -= 1
-            engine.finish(record)
+            stream = self._running.pop(task)
+            if stream is not None:
+                stream.close()
+            self._engine.registry.in_flight -= 1
+            self._engine.finish(record)
+
+    def interrupt(self) -> None:
+        """Tell every client that is still being served that sidestep goes away; new ones are told the same."""
+        self._interrupted = True
+        for task, stream in self._running.items():
+            if stream is not None:
+                stream.interrupt()
+            else:
+                task.cancel()
+
+    def _begin(self, path: str, headers: Mapping[str, str], client: str) -> Record:
+        """Every request has a record from its first moment, so that whatever becomes of it is counted."""
+        started = self._clock.now()
+        identifier = request_id(headers.get("x-request-id"), f"{self._clock.bits(128):032x}")
+        operation = operation_of(path) or Operation.OTHER
+        bare = Request(id=identifier, operation=operation, path=path, body=b"", document={}, received=started)
+        record = self._new_record(bare, headers, started, client)
+        record.generation = self._engine.generation.snapshot.generation
+        return record
+
+    async def _answer(
+        self,
+        http: web.BaseRequest,
+        path: str,
+        headers: Mapping[str, str],
+        record: Record,
+        task: "asyncio.Task[object]",
+    ) -> web.StreamResponse:
+        """Admit, read, parse, run the pipeline, write. Raises SidestepError."""
+        engine = self._engine
+        snapshot = engine.generation.snapshot
+        operation = _admit(http, path, headers, snapshot)
+        if operation is None:
+            document = encode(_models_document(path, snapshot, engine.registry.overrides))
+            reply = Reply(headers={"content-type": "application/json"}, body=document)
+        else:
+            admit(engine.registry, snapshot.server.limits)
+            check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
+            body = await read_body(http, headers, snapshot.server.limits)
+            begun = record.request
+            record.request = parse_request(
+                identifier=begun.id, path=path, operation=operation, headers=headers, body=body, received=begun.received
+            )
+            reply = await engine.handle(record.request, record)
+            self._running[task] = reply.stream
+        record.status = reply.status
+        record.response_bytes = len(reply.body)
+        return await write_reply(http, reply, reply_headers(record, self._clock.now()))
+
+    def _refuse(self, error: SidestepError, record: Record) -> web.Response:
+        record.error = error
+        record.status = error.status
+        return _refusal(error, record, reply_headers(record, self._clock.now()))
 
 
 def _admit(http: web.BaseRequest, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:
@@ -122,11 +152,6 @@ def _models_document(path: str, snapshot: Snapshot, overrides: Overrides) -> obj
     if path == _MODELS:
         return model_list(snapshot, overrides)
     return one_model(snapshot, overrides, unquote(path.removeprefix(_MODELS + "/")))
-
-
-def _json_response(document: object, headers: Mapping[str, str]) -> web.Response:
-    own = {"content-type": "application/json", "server": SERVER_NAME}
-    return web.Response(body=encode(document), headers={**own, **headers})
 
 
 def _refusal(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> web.Response:

@@ -184,9 +184,19 @@ async def test_after_the_first_output_no_other_provider_is_asked():
     assert play.network.calls == ["p1"]
 
 
-async def test_what_came_before_a_bad_event_in_the_same_piece_still_goes_out():
+async def test_output_and_an_error_in_one_piece_fail_over_while_nothing_was_sent():
     script = stream("out")
-    script.pieces = (event("out") + event("out") + event("bad"),)
+    script.pieces = (event("out") + event("bad"),)
+    play = Play(p1=[script], p2=[stream("out", "end")])
+    data = await text(await play.ask(stream=True))
+
+    assert play.network.calls == ["p1", "p2"]
+    assert b"error" not in data
+
+
+async def test_what_came_before_a_bad_event_in_the_same_piece_still_goes_out_after_the_commit():
+    script = stream("out")
+    script.pieces = (event("out"), event("out") + event("bad"))
     play = Play(p1=[script], p2=[])
     data = await text(await play.ask(stream=True))
 
@@ -251,6 +261,7 @@ async def test_the_total_deadline_ends_a_stream_that_goes_on_and_on():
 
     assert play.clock.now() - begun == pytest.approx(100.0)
     assert "deadline" in frame(data)["message"]
+    assert play.state("p1").breaker.failure_count == 0
 
 
 async def test_a_tighter_deadline_of_the_clients_ends_a_stream_and_blames_nobody():
