@@ -126,7 +126,7 @@ class HealthSettings:
     """When a provider is checked, and how much evidence it takes to think otherwise of it."""
 
     interval: float = 60.0
-    """Seconds between two checks, give or take a tenth; 0 checks only when told to."""
+    """Seconds between two checks, give or take a tenth, and a quarter of it while in trouble; 0 checks only when told."""
     timeout: float = 5.0
     """Seconds that one check may take."""
     unhealthy_after: int = 3
