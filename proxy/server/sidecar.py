@@ -58,6 +58,7 @@ class Sidecar:
     _sensing: asyncio.Task[None] | None = field(init=False, default=None)
     statistics: Statistics = field(init=False)
     journal: Journal = field(init=False)
+    management: Management = field(init=False)
     _token: Secret | None = field(init=False, default=None)
     """The token that was made; None when the configuration has one."""
     _data: DataListener = field(init=False)
@@ -78,14 +79,9 @@ class Sidecar:
         self.journal = Journal()
         self.engine.observers += [self.telemetry.observe, self.statistics.observe, self.journal.observe]
         self.prober = Prober(self.engine, self.telemetry.metrics.checked)
-
-    async def start(self) -> None:
-        """Bind both listeners and serve. Raises ListenError."""
-        server = self.snapshot.server
-        self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
         if self.source is not None:
             self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
-        management = Management(
+        self.management = Management(
             self.engine,
             self.statistics,
             self.journal,
@@ -93,17 +89,28 @@ class Sidecar:
             reloader=self.reloader,
             check=self.prober.check,
         )
-        admin = AdminListener(server.admin, server.limits, management, self.telemetry.metrics, lambda: self._data.ready)
-        self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
-        if admin.token is None and self.state_dir is not None:
-            admin.token = self._token = await asyncio.to_thread(self._make_token, self.state_dir)
-        self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+
+    def begin(self) -> None:
+        """Start what runs beside the requests: health checks, the load sensor, the watch over the files."""
         load = self.engine.registry.load
         sensing = sensor.watch(load, lambda: self.snapshot.server.limits, self.clock)
         self._sensing = asyncio.create_task(sensing, name="sensor")
         self.prober.start()
         if self.reloader is not None:
             self._watching = asyncio.create_task(self.reloader.watch(), name="reload")
+
+    async def start(self) -> None:
+        """Bind both listeners and serve. Raises ListenError."""
+        server = self.snapshot.server
+        self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
+        admin = AdminListener(
+            server.admin, server.limits, self.management, self.telemetry.metrics, lambda: self._data.ready
+        )
+        self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
+        if admin.token is None and self.state_dir is not None:
+            admin.token = self._token = await asyncio.to_thread(self._make_token, self.state_dir)
+        self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+        self.begin()
         where = {"address": str(self.address), "admin_address": str(self.admin_address)}
         if self._token is not None and self.state_dir is not None:
             where["admin_token_file"] = str(token_file(self.state_dir, self.admin_address.port))
@@ -124,10 +131,17 @@ class Sidecar:
         listener, server = self._servers[-1]
         listener.close()
         server.pre_shutdown()
+        if not await self._idle(drain.timeout):
+            self._data.interrupt()
+            await self._idle(LAST_WORDS)
+
+    async def _idle(self, within: float) -> bool:
+        """Wait until nothing is being answered, for at most so many seconds; say whether it came to that."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain.timeout):
+            async with asyncio.timeout(within):
                 while self.engine.registry.in_flight:
                     await self.clock.sleep(0.05)
+        return not self.engine.registry.in_flight
 
     async def close(self) -> None:
         """Stop at once: end what still runs, close every socket, send the last spans."""
