@@ -7,6 +7,7 @@ once its trace is known to be kept. All times are monotonic seconds; `wall_offse
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 
 from proxy.errors import AttemptSummary, Failure, SidestepError
@@ -68,6 +69,8 @@ class Attempt:
     facts: AnswerFacts = field(default_factory=AnswerFacts)
     waited: float = 0.0
     """Seconds of back-off before it."""
+    hedge: str = ""
+    """When two providers were asked at once: `winner`, `loser` (the other was faster), or `failed` without either."""
     events: list[Event] = field(default_factory=list)
 
     def summary(self) -> AttemptSummary:
@@ -115,7 +118,13 @@ class Record:
     cancelled: bool = False
     """The client left first."""
     degraded: str = ""
-    """Which degradation answered: `model`, `static`."""
+    """Which degradation answered: `stale_cache`, `model`, `static`."""
+    cache: str = ""
+    """What the cache had: `hit`, `miss`, `stale`, `shared` (the answer to an identical request at the same time)."""
+    age: float | None = None
+    """Seconds since the answer was given, when it came from the cache."""
+    shared_wait: float = 0.0
+    """Seconds spent waiting for the answer to an identical request."""
     first_output_at: float | None = None
     ended: float = 0.0
     response_bytes: int = 0
@@ -128,9 +137,12 @@ class Record:
 
     @property
     def failovers(self) -> list[tuple[str, str, str]]:
-        """Every change of provider as (from, to, error class of the last attempt on `from`)."""
-        changes = []
-        for before, after in zip(self.attempts, self.attempts[1:], strict=False):
+        """Every change of provider as (from, to, error class of the last attempt on `from`); being outrun is none."""
+        changes: list[tuple[str, str, str]] = []
+        if len(self.attempts) < 2:
+            return changes
+        asked = [attempt for attempt in self.attempts if attempt.hedge != "loser"]
+        for before, after in pairwise(asked):
             if before.provider != after.provider:
                 reason = before.failure.error_class.value if before.failure else "ok"
                 changes.append((before.provider, after.provider, reason))

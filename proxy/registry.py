@@ -16,6 +16,7 @@ from proxy.resilience.cooldown import CoolDown
 from proxy.resilience.health import Health
 from proxy.resilience.limiter import Limiter
 from proxy.resilience.load import Load
+from proxy.resilience.store import Store
 from proxy.resilience.window import Window
 from proxy.routing.overrides import Overrides
 from proxy.routing.strategies import Rotation
@@ -84,6 +85,7 @@ class RouteState:
 
     rotation: Rotation = field(default_factory=Rotation)
     budget: Budget = field(default_factory=Budget)
+    answers: Store = field(default_factory=Store)
     last_chance_at: float = float("-inf")
     """When a request was last let through although every candidate was open."""
 
@@ -110,6 +112,9 @@ class Registry:
         }
         self._providers = {key: self._providers.get(key) or ProviderState(name) for key, name in wanted.items()}
         self._routes = {route.name: self._routes.get(route.name) or RouteState() for route in snapshot.routes}
+        for route in snapshot.routes:
+            if snapshot.policies[route.policy].cache is None:
+                self._routes[route.name].answers.clear()
         self.overrides.adopt(snapshot)
 
     def provider(self, provider: Provider, capability: str) -> ProviderState:

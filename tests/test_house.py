@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "proxy").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LONGEST = 330
-CATALOGUES = {"proxy/config/snapshot.py": 420}
+CATALOGUES = {"proxy/config/snapshot.py": 480}
 """Files that list rather than tell: every setting, and a line of meaning under each."""
 
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b")

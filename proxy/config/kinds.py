@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from proxy.config import units
 from proxy.config.secrets import Secret
+from proxy.config.snapshot import Quantile
 
 _HEADER = re.compile(r"([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?", re.ASCII)
 _VISIBLE = re.compile(r"[\x21-\x7e]*", re.ASCII)
@@ -64,6 +65,16 @@ def header(value: object) -> str:
     return value
 
 
+def delay(value: object) -> float | Quantile:
+    """A duration, or a quantile of a provider's own times: `p50`, `p95` or `p99`."""
+    if isinstance(value, str) and value in set(Quantile):
+        return Quantile(value)
+    try:
+        return units.duration(value)
+    except ValueError:
+        raise ValueError("is neither a duration nor p50, p95 or p99: write 2s or p95") from None
+
+
 def url(value: object) -> str:
     """An absolute http or https URL without credentials, query or fragment (RFC 3986)."""
     if not isinstance(value, str) or not value or not _VISIBLE.fullmatch(value):
@@ -98,6 +109,7 @@ KINDS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
         "url": url,
         "endpoint": endpoint,
         "duration": units.duration,
+        "delay": delay,
         "size": units.size,
         "rate": units.rate,
         "ratio": units.ratio,
@@ -117,5 +129,5 @@ def show_limit(kind: str, limit: float) -> str:
     """Write a bound the way the file would."""
     if kind == "ratio":
         return f"{limit * 100:g}%"
-    suffix = {"duration": "s", "size": "B"}.get(kind, "")
+    suffix = {"duration": "s", "delay": "s", "size": "B"}.get(kind, "")
     return f"{limit:.12g}{suffix}"

@@ -38,6 +38,7 @@ two seconds; a bad one changes nothing.
 | kind | written | means |
 |---|---|---|
 | duration | `250ms`, `15s`, `10m`, `1h`; a bare `0` | a time |
+| delay | a duration, or `p50`, `p95`, `p99` | a time, or one that a provider's own past tells |
 | size | `512B`, `64KiB`, `25MiB`, `1GiB`; a bare `0` | bytes, in powers of 1024 |
 | rate | `5/s`, `20/min`, `1000/h` | at most so many in any such period |
 | ratio | `50%`, `0.5` | a share |

@@ -126,7 +126,7 @@ class HealthSettings:
     """When a provider is checked, and how much evidence it takes to think otherwise of it."""
 
     interval: float = 60.0
-    """Seconds between two checks, give or take a tenth, and a quarter of it while in trouble; 0 checks only when told."""
+    """Seconds between two checks, give or take a tenth (a quarter of it while in trouble); 0 checks only when told."""
     timeout: float = 5.0
     """Seconds that one check may take."""
     unhealthy_after: int = 3
@@ -165,13 +165,58 @@ class ErrorRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Good complete answers that are given again to the very same question, route by route."""
+
+    ttl: float
+    """Seconds for which an answer is given again; 0 shares answers among simultaneous requests only."""
+    max_entries: int = 1000
+    """Answers kept per route; those not asked for longest go first."""
+    max_bytes: int = 64 * 1024 * 1024
+    """Bytes kept per route, in the same way."""
+
+
+class Quantile(StrEnum):
+    """A provider's own times to the first output, of the last minutes."""
+
+    P50 = "p50"
+    P95 = "p95"
+    P99 = "p99"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """When a second provider is asked although the first may still answer."""
+
+    delay: float | Quantile
+    """Seconds without output, or which of the provider's own times has to pass."""
+    tools: bool = False
+    """Whether requests that offer tools are hedged too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleCache:
+    """Answers from the cache that are too old for every day."""
+
+    max_age: float
+    """Seconds since the answer was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradeStep:
     """One thing to answer with when every provider failed. Exactly one field is set."""
 
+    stale_cache: StaleCache | None = None
+    """Answer with what the same question was last answered with; needs the policy's `cache`."""
     model: str | None = None
     """Ask the same route's providers again, for this model."""
     static: str | None = None
     """Answer with this text, in the endpoint's own shape."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the field that is set."""
+        return "stale_cache" if self.stale_cache else "model" if self.model is not None else "static"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +235,15 @@ class Policy:
     streaming: Streaming = field(default_factory=Streaming)
     errors: Mapping[ErrorClass, ErrorRule] = field(default_factory=lambda: MappingProxyType({}))
     degrade: tuple[DegradeStep, ...] = ()
+    cache: Cache | None = None
+    """None: every request is answered by a provider."""
+    hedge: Hedge | None = None
+    """None: one provider is asked at a time."""
+
+    @property
+    def stale_for(self) -> float:
+        """Seconds for which an answer may be of use to a degradation; 0 when none looks for it."""
+        return max((step.stale_cache.max_age for step in self.degrade if step.stale_cache), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +457,5 @@ class Snapshot:
     policies: Mapping[str, Policy]
     files: tuple[str, ...] = ()
     """The files that it was read from."""
-    written: Mapping[tuple[str | int, ...], str] = field(
-        default_factory=lambda: MappingProxyType({}), repr=False
-    )
+    written: Mapping[tuple[str | int, ...], str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     """Path of every value that a file gives -> `file:line`."""

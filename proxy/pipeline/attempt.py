@@ -151,7 +151,7 @@ class _Sender:
             verdict.same_provider is Again.IF_UNSENT and not failure.sent
         ):
             return False
-        if self.sent > turn.provider.retries:
+        if self.sent > turn.provider.retries or call.racing:
             return False
         # Nobody waits for a provider that cannot even be reached while another one can answer.
         if failure.error_class is ErrorClass.CONNECT and turn.alternatives:

@@ -55,8 +55,14 @@ class Call:
     """Provider -> how its last turn ended."""
     windows: dict[str, int | None] = field(default_factory=dict)
     """Declared context windows of the providers tried, tokens."""
+    racing: bool = False
+    """Whether another provider is being asked at the same time (a hedge)."""
+    outrun: bool = False
+    """Whether that one was faster."""
     excluded: tuple[Excluded, ...] = ()
     """Why the others are not candidates, as of the last choice."""
+    cache_key: bytes | None = None
+    """What it has in common with identical questions; None when its answer is not to be kept."""
     step: Step | None = None
     """The stage that is deciding right now."""
 

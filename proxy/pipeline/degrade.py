@@ -1,9 +1,11 @@
-"""What to answer when every provider failed, in the policy's order: another model, or a configured answer."""
+"""What to answer when every provider failed, in the policy's order: an old answer, another model, a configured text."""
 
 from proxy.clock import Clock
+from proxy.config.snapshot import DegradeStep, StaleCache
 from proxy.dialects.static import static_answer
 from proxy.errors import AllProvidersFailed, NoProviderAvailable, RateLimited, SidestepError
 from proxy.messages import Reply
+from proxy.pipeline.cache import again
 from proxy.pipeline.call import Call
 from proxy.pipeline.stage import Answering, Handler
 from proxy.pipeline.stream import HEADERS
@@ -25,30 +27,40 @@ def degrade(clock: Clock) -> Answering:
         for step in steps:
             if step.model is not None and call.attempts_left < 1:
                 continue  # the cap holds here too, should the first turn have used up the call that was kept back
-            call.note("degrade", clock.now(), {"sidestep.degrade": "model" if step.model else "static"})
-            if step.static is not None:
-                reply = _static(call, step.static, clock)
-                if reply is not None:
-                    return reply
-            if step.model is not None:
-                call.reserved -= 1
-                call.fresh()
-                call.model = step.model
-                try:
-                    reply = await following(call)
-                except _OURS:
-                    continue
-                call.record.degraded = "model"
+            call.note("degrade", clock.now(), {"sidestep.degrade": step.kind})
+            reply = await _answer(call, step, following, clock)
+            if reply is not None:
+                call.record.degraded = step.kind
                 return reply
         raise failed
 
     return Answering("degrade", run)
 
 
+async def _answer(call: Call, step: DegradeStep, following: Handler[Reply], clock: Clock) -> Reply | None:
+    """Try one step; None when it has no answer."""
+    if step.stale_cache is not None:
+        return _stale(call, step.stale_cache, clock.now())
+    if step.static is not None:
+        return _static(call, step.static, clock)
+    assert step.model is not None  # noqa: S101  one of the three is set
+    call.reserved -= 1
+    call.fresh()
+    call.model = step.model
+    try:
+        return await following(call)
+    except _OURS:
+        return None
+
+
+def _stale(call: Call, settings: StaleCache, now: float) -> Reply | None:
+    kept = call.cache_key and call.route_state.answers.get(call.cache_key, now, settings.max_age)
+    return again(call, kept, "stale", now) if kept else None
+
+
 def _static(call: Call, text: str, clock: Clock) -> Reply | None:
     answer = static_answer(call.request, text, created=int(clock.wall()))
     if answer is None:
         return None
-    call.record.degraded = "static"
     headers = dict(HEADERS) if call.request.stream else {"content-type": "application/json"}
     return Reply(status=200, headers=headers, body=answer)

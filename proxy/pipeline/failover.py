@@ -40,7 +40,8 @@ def failover(turn: Handler[Reply | Failure], clock: Clock) -> Handler[Reply]:
             assert asked is not None  # noqa: S101  a turn that returned had one
             call.tried[asked.provider.name] = result
             call.windows[asked.provider.name] = asked.provider.context_window
-            if not _may_go_on(call, result):
+            # A hedge leaves a second failure behind, and either may be the end of it.
+            if not all(_may_go_on(call, failure) for failure in call.tried.values()):
                 raise ending(call)
             if result.error_class is not ErrorClass.SHED:
                 call.route_state.budget.spend(clock.now(), call.policy.retry.budget)

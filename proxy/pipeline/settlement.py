@@ -92,9 +92,13 @@ class Settlement:
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more; that says nothing about the provider."""
-        if self._close() is None:
+        now = self._close()
+        if now is None:
             return
-        self.attempt.failure = Failure(error_class=ErrorClass.CANCELLED, message="the client left")
+        message = "another provider was faster" if self.call.outrun else "the client left"
+        self.attempt.failure = Failure(error_class=ErrorClass.CANCELLED, message=message)
+        if self.call.outrun and self.attempt.first_output_at is None:
+            self.turn.state.window.outlasted(now, now - self.attempt.started)
         if self.permit is not None:
             self.turn.state.breaker.release(self.permit)
 

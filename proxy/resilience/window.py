@@ -32,6 +32,8 @@ class Performance:
     p95: float | None = None
     p99: float | None = None
     first_output_p50: float | None = None
+    first_output_p95: float | None = None
+    first_output_p99: float | None = None
     requests_per_minute: float = 0.0
     uptime_percentage: float | None = None
     """0-100: of the slices of time that saw requests, those in which at least one succeeded."""
@@ -67,13 +69,7 @@ class Window:
 
     def record(self, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
         """Note an attempt that ended now, after `duration` s; `first_output` is None when there was none to time."""
-        if self._cached is not None and self._cached.requests < _MANY:
-            self._cached = None
-        self._forget(now)
-        number = floor(now / self._length * _SLICES)
-        if not self._slices or self._slices[-1].number < number:
-            self._slices.append(_Slice(number))
-        newest = self._slices[-1]
+        newest = self._newest(now)
         newest.requests += 1
         if not ok:
             return
@@ -83,6 +79,14 @@ class Window:
         if first_output is not None:
             _count(first_output, newest.first_outputs, self._first_outputs)
 
+    def outlasted(self, now: float, seconds: float) -> None:
+        """Note that somebody faster made an attempt end after `seconds` without output: it would have taken longer.
+
+        Left out, every hedge would take the slowest answers out of the quantile that decides when to hedge, until
+        hedging was the rule.
+        """
+        _count(seconds, self._newest(now).first_outputs, self._first_outputs)
+
     def performance(self, now: float) -> Performance:
         """Sum the window up, at most every half second, and after each record while there are few."""
         if self._cached is None or now - self._cached_at >= _FRESH:
@@ -90,6 +94,16 @@ class Window:
             self._cached = self._summed_up(now)
             self._cached_at = now
         return self._cached
+
+    def _newest(self, now: float) -> _Slice:
+        """Return the slice that an attempt which ends now belongs to."""
+        if self._cached is not None and self._cached.requests < _MANY:
+            self._cached = None
+        self._forget(now)
+        number = floor(now / self._length * _SLICES)
+        if not self._slices or self._slices[-1].number < number:
+            self._slices.append(_Slice(number))
+        return self._slices[-1]
 
     def _forget(self, now: float) -> None:
         oldest = floor((now - self._length) / self._length * _SLICES)
@@ -104,18 +118,21 @@ class Window:
         requests = sum(each.requests for each in self._slices)
         successes = sum(each.successes for each in self._slices)
         p50, p95, p99 = _percentiles(self._durations, 0.50, 0.95, 0.99)
-        (first_output_p50,) = _percentiles(self._first_outputs, 0.50)
+        first_output_p50, first_output_p95, first_output_p99 = _percentiles(self._first_outputs, 0.50, 0.95, 0.99)
         up = sum(each.successes > 0 for each in self._slices)
+        busy = sum(each.requests > 0 for each in self._slices)
         return Performance(
             requests=requests,
-            success_rate=successes / requests,
+            success_rate=successes / requests if requests else None,  # a slice may hold nothing but `outlasted`
             average_response_time=sum(each.seconds for each in self._slices) / successes if successes else None,
             p50=p50,
             p95=p95,
             p99=p99,
             first_output_p50=first_output_p50,
+            first_output_p95=first_output_p95,
+            first_output_p99=first_output_p99,
             requests_per_minute=requests * 60.0 / self._covered(now),
-            uptime_percentage=100.0 * up / len(self._slices),
+            uptime_percentage=100.0 * up / busy if busy else None,
         )
 
     def _covered(self, now: float) -> float:

@@ -89,6 +89,8 @@ def operation(record: Record) -> Attributes:
             "sidestep.attempts": len(record.attempts),
             "sidestep.failover": bool(record.failovers),
             "sidestep.degraded": record.degraded or None,
+            "sidestep.cache": record.cache or None,
+            "sidestep.cache.age": None if record.age is None else round(record.age, 3),
             "sidestep.generation": record.generation or None,
         }
     )
@@ -121,6 +123,7 @@ def attempt(record: Record, call: Attempt) -> Attributes:
             "sidestep.error_code": call.failure.code if call.failure else None,
             "sidestep.maybe_billed": maybe_billed(call) or None,
             "sidestep.waited": call.waited or None,
+            "sidestep.hedge": call.hedge or None,
             "sidestep.time_to_headers": _between(call.started, call.headers_at),
             "sidestep.time_to_first_output": _between(call.started, call.first_output_at),
         }

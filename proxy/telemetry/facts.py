@@ -58,7 +58,8 @@ def overhead(record: Record) -> float:
     """Seconds that sidestep itself took.
 
     The request's duration, less the time in which an attempt was under way (overlaps counted once), less the back-off
-    waited before attempts. What a slow client took to read its answer falls into the last attempt, not in here.
+    waited before attempts, less the wait for an identical request's answer. What a slow client took to read its answer
+    falls into the last attempt, not in here.
     """
     upstream = 0.0
     covered = record.started
@@ -66,5 +67,5 @@ def overhead(record: Record) -> float:
         begun = max(covered, attempt.started)
         upstream += max(0.0, attempt.ended - begun)
         covered = max(covered, attempt.ended)
-    waited = sum(attempt.waited for attempt in record.attempts)
+    waited = record.shared_wait + sum(attempt.waited for attempt in record.attempts)
     return max(0.0, duration(record) - upstream - waited)

@@ -110,6 +110,7 @@ def request_log(record: Record) -> dict[str, Any]:
         "attempts": [_rung(attempt) for attempt in record.attempts],
         "failover": bool(record.failovers),
         "degraded": record.degraded or None,
+        "cache": record.cache or None,
         "ms": round(duration(record) * 1000, 1),
         "first_output_ms": None if first is None else round(max(0.0, first - record.started) * 1000, 1),
         "input_tokens": _total(record, "input_tokens"),

@@ -40,6 +40,8 @@ class Metrics:
         self.retries = counter("retries", "Upstream calls that repeated one on the same provider.", "provider")
         self.failovers = counter("failovers", "Changes of provider within a request.", "from", "to", "reason")
         self.degraded = counter("degraded", "Requests that a degradation answered.", "route", "kind")
+        self.cache = counter("cache", "Requests by what the cache had for them.", "route", "result")
+        self.hedged = counter("hedged_attempts", "Calls of which there were two at once.", "provider", "part")
         self.tokens = counter("tokens", "Tokens as the providers counted them.", "provider", "type")
         self.billed = counter(
             "maybe_billed", "Calls that were fully sent and came to nothing, so that they may be charged.", "provider"
@@ -82,6 +84,8 @@ class Metrics:
         self._child(self.bytes, route).inc(record.response_bytes)
         if record.degraded:
             self._child(self.degraded, route, record.degraded).inc()
+        if record.cache:
+            self._child(self.cache, route, record.cache).inc()
         for attempt in record.attempts:
             self._attempt(attempt)
         for change in record.failovers:
@@ -110,6 +114,8 @@ class Metrics:
         self._child(self.attempt_duration, provider).observe(max(0.0, attempt.ended - attempt.started))
         if attempt.resend:
             self._child(self.retries, provider).inc()
+        if attempt.hedge:
+            self._child(self.hedged, provider, attempt.hedge).inc()
         if maybe_billed(attempt):
             self._child(self.billed, provider).inc()
         if attempt.first_output_at is not None:

@@ -164,8 +164,10 @@ def test_the_documented_metrics_are_those_that_exist():
     metrics = Metrics(lambda: Reading(providers=[provider], retry_budgets={"chat": 1}))
     failure = Failure(error_class=ErrorClass.TIMEOUT, message="late")
     facts = AnswerFacts(input_tokens=1)
-    metrics.observe(records.all_failed(degraded="static"))
-    metrics.observe(records.record(records.call(failure=failure, facts=facts, first_output_at=records.STARTED)))
+    metrics.observe(records.all_failed(degraded="static", cache="miss"))
+    metrics.observe(
+        records.record(records.call(hedge="failed", failure=failure, facts=facts, first_output_at=records.STARTED))
+    )
     metrics.reloaded(ok=True)
     metrics.checked("alpha", "ok")
     existing = {}

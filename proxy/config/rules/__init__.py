@@ -6,7 +6,7 @@ no warnings; whatever is worth telling is a problem.
 
 from collections.abc import Callable, Iterator
 
-from proxy.config.rules import policies, providers, routes, server
+from proxy.config.rules import hedging, policies, providers, routes, server
 from proxy.config.rules.draft import Draft
 from proxy.errors import Problem
 
@@ -14,7 +14,7 @@ __all__ = ["Draft", "check"]
 
 Rule = Callable[[Draft], Iterator[Problem]]
 
-RULES: tuple[Rule, ...] = (*server.RULES, *providers.RULES, *routes.RULES, *policies.RULES)
+RULES: tuple[Rule, ...] = (*server.RULES, *providers.RULES, *routes.RULES, *policies.RULES, *hedging.RULES)
 
 
 def check(draft: Draft) -> Iterator[Problem]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from proxy.config.rules.breakers import breaker_faults
 from proxy.config.rules.draft import Draft
+from proxy.config.snapshot import Policy
 from proxy.errors import Problem
-from proxy.messages import CAPABILITIES, ENDPOINTS
+from proxy.messages import CAPABILITIES, ENDPOINTS, KEPT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -43,14 +44,42 @@ def clocks(draft: Draft) -> Iterator[Problem]:
 def degrading(draft: Draft) -> Iterator[Problem]:
     """Nothing comes after a static answer, and a model to fall back on must be one that somebody serves."""
     for name, document in draft.policy_documents.items():
-        steps = draft.snapshot.policies[name].degrade
+        policy = draft.snapshot.policies[name]
+        steps = policy.degrade
         for index, step in enumerate(steps):
             if any(earlier.static is not None for earlier in steps[:index]):
                 yield document.problem(("degrade", index), "has no effect: the static answer above always succeeds")
+            if fault := _stale_fault(policy, index):
+                yield document.problem(("degrade", index, "stale_cache"), f"stale_cache has no effect: {fault}")
             if step.model is not None and not _served(draft, name, step.model):
                 yield document.problem(
                     ("degrade", index, "model"), "no provider of a route with this policy serves this model"
                 )
+
+
+def _stale_fault(policy: Policy, index: int) -> str:
+    """Why a `stale_cache` step would never find an answer; empty when it could."""
+    stale = policy.degrade[index].stale_cache
+    if stale is None:
+        return ""
+    if policy.cache is None:
+        return "without `cache` in this policy nothing is kept"
+    if stale.max_age <= policy.cache.ttl:
+        return "max_age is no longer than cache.ttl, and so the cache itself answers"
+    if any(each.stale_cache and stale.max_age <= each.stale_cache.max_age for each in policy.degrade[:index]):
+        return "an earlier step looks at least as far back"
+    return ""
+
+
+def caching(draft: Draft) -> Iterator[Problem]:
+    """Some route with this policy must have answers that can be kept; a policy without routes is not judged."""
+    for name, document in draft.policy_documents.items():
+        routes = [route for route in draft.snapshot.routes if route.policy == name]
+        if draft.snapshot.policies[name].cache is None or not routes:
+            continue
+        if all(route.match.tools or ENDPOINTS[route.match.path] not in KEPT for route in routes):
+            message = "cache has no effect: answers to requests like those of its routes are never kept"
+            yield document.problem(("cache",), message)
 
 
 def _served(draft: Draft, policy: str, model: str) -> bool:
@@ -63,4 +92,4 @@ def _served(draft: Draft, policy: str, model: str) -> bool:
     )
 
 
-RULES = (names, breakers, clocks, degrading)
+RULES = (names, breakers, clocks, degrading, caching)
