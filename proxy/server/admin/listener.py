@@ -29,9 +29,11 @@ from proxy.telemetry.metrics import Metrics
 logger = logging.getLogger("sidestep.admin")
 
 MAX_BODY = 64 * 1024
-_ASKED = "asked"
+_ASKED = web.RequestKey("asked", dict[str, Any])
 """Where a request keeps what it asked for, for the log."""
-_NAMED = re.compile(r"/admin/(?:providers/([^/]+)/(enable|disable|check)|routes/([^/]+)/strategy)")
+_NAME = r"([A-Za-z0-9._-]{1,64})"
+"""As the configuration allows them."""
+_NAMED = re.compile(rf"/admin/(?:providers/{_NAME}/(enable|disable|check)|routes/{_NAME}/strategy)")
 HEADERS: Mapping[str, str] = {
     "server": SERVER_NAME,
     "cache-control": "no-store",
@@ -83,8 +85,10 @@ class AdminListener:
         except SidestepError as error:
             response = _refusal(error)
         if path.startswith("/admin/") and http.method not in {"GET", "HEAD", "OPTIONS"}:
-            extra = {"who": http.remote, "what": f"{http.method} {path}", "result": response.status}
-            logger.info("management", extra=extra | {"asked": http.get(_ASKED)} if _ASKED in http else extra)
+            extra: dict[str, Any] = {"who": http.remote, "what": f"{http.method} {path}", "result": response.status}
+            if _ASKED in http:
+                extra["asked"] = http[_ASKED]
+            logger.info("management", extra=extra)
         return response
 
     async def _answer(self, http: web.BaseRequest, path: str) -> web.StreamResponse:
