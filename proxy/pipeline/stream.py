@@ -35,11 +35,12 @@ async def open_stream(
     while True:
         data = await upstream.read_some()
         fed = reader.feed(data) if data else reader.close()
+        if fed.failure is not None:
+            # Even when output stands before it: nothing has been sent yet, so nobody needs to see half an answer.
+            raise AttemptError(fed.failure)
         held += fed.forward
         if fed.output or _nothing_to_wait_for(fed, held, call, turn.alternatives):
             break
-        if fed.failure is not None:
-            raise AttemptError(fed.failure)
         if fed.ended or not data:
             raise AttemptError(_empty())
     now = settlement.clock.now()
@@ -51,10 +52,10 @@ async def open_stream(
 
 
 def _nothing_to_wait_for(fed: Fed, held: bytearray, call: Call, alternatives: int) -> bool:
-    """Holding back is for the sake of another candidate; with none, or too much held, the preamble goes out."""
-    if fed.failure is not None or fed.ended or not held:
+    """Holding back is for whatever else could answer; with nothing, or too much held, the preamble goes out."""
+    if fed.ended or not held:
         return False
-    others = alternatives > 0 and call.attempts_left > call.reserved
+    others = call.racing or call.policy.degrade or (alternatives > 0 and call.attempts_left > call.reserved)
     return not others or len(held) > call.policy.streaming.hold_back
 
 
@@ -112,6 +113,13 @@ class StreamBody:
             if fed.forward:
                 return fed.forward
         return b""
+
+    def interrupt(self) -> None:
+        """Break it off on our own account; the next read tells the client."""
+        if self._ended:
+            return
+        self._watch.verdict = Failure(error_class=ErrorClass.CANCELLED, message="sidestep is shutting down")
+        self._upstream.close()
 
     def close(self) -> None:
         """Drop the stream: after its end nothing is left to do; before it, the client left."""
