@@ -149,7 +149,7 @@ async def stop_reading(exchange: Exchange, _: Fault) -> None:
 
 # Helpers
 
-DEAF_FOR = 2.0
+DEAF_FOR = 1.2
 """Seconds without reading. A socket that nobody reads does not see its peer leave, so it cannot be for ever."""
 
 

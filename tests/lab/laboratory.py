@@ -16,6 +16,9 @@ from lab.playing import POLICY, Options, Result, play
 from lab.scenario import Scenario
 from lab.scenarios.table import SCENARIOS
 
+PART = 20
+"""Scenarios that one program sees before a new one is started."""
+
 
 def main(words: list[str] | None = None) -> int:
     """Play what was asked for; 0 when every promise held."""
@@ -36,6 +39,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--model", default="small", help="the model to ask the target for")
     arguments = parser.parse_args(words)
     chosen = [each for each in SCENARIOS if _wanted(each, arguments)]
+    if arguments.target:
+        chosen.sort(key=lambda each: each.lasting)
     if arguments.list:
         print("\n".join(f"{each.chapter}: {each.name}" for each in chosen))
         return 0
@@ -45,7 +50,7 @@ def main(words: list[str] | None = None) -> int:
             file.write_text(write(results))
     if arguments.docs is not None:
         arguments.docs.write_text(report.renewed(arguments.docs.read_text(), results))
-    return 0 if all(result.passed for result in results) else 1
+    return 0 if all(result.passed or not result.judged for result in results) else 1
 
 
 async def _run(chosen: list[Scenario], arguments: argparse.Namespace) -> list[Result]:
@@ -55,18 +60,24 @@ async def _run(chosen: list[Scenario], arguments: argparse.Namespace) -> list[Re
         options = replace(options, ports=ports)
         urls = [f"http://127.0.0.1:{port}/v1" for port in ports]
         print(f"the target must ask {urls[0]} first and {urls[1]} when that fails\n", file=sys.stderr)
-    results = []
-    with _gateway(arguments) as gateway:
-        for number in range(arguments.times):
-            for each in chosen:
-                result = await play(each, gateway, replace(options, seed=options.seed + number))
-                report.tell(result, alone=len(results) == 0)
-                results.append(result)
-    failed = sum(not result.passed for result in results)
-    print(
-        f"\n{len(results) - failed} of {len(results)} kept their promises, {sum(one.seconds for one in results):.0f} s"
-    )
+    results: list[Result] = []
+    for number in range(arguments.times):
+        for few in _in_parts(chosen):
+            with _gateway(arguments) as gateway:
+                for each in few:
+                    result = await play(each, gateway, replace(options, seed=options.seed + number))
+                    report.tell(result, alone=not results)
+                    results.append(result)
+    judged = [result for result in results if result.judged]
+    kept = sum(result.passed for result in judged)
+    print(f"\n{kept} of {len(judged)} kept their promises, {sum(one.seconds for one in results):.0f} s")
     return results
+
+
+def _in_parts(chosen: list[Scenario]) -> Iterator[list[Scenario]]:
+    """Cut the table: every scenario leaves the names of its providers in /metrics, and a long page is slow to write."""
+    for start in range(0, len(chosen), PART):
+        yield chosen[start : start + PART]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab import http1
 from lab.configuration import provider, routes
 from lab.gateway import CANARIES, COOKIE, PRIMARY_KEY, SECONDARY_KEY, SERVER, Gateway, Page, Sidestep, lines_of
 from lab.history import History, Inside, Sent
@@ -20,6 +21,9 @@ from lab.upstream import Upstream
 ATTEMPTS = 4
 DEADLINE = 6.0
 IDLE = 0.5
+NOT_JUDGED = "not judged: the target does not ask its first provider any more"
+RECOVERY = 20.0
+"""Seconds that a foreign gateway gets to forget a scenario."""
 FIRST_OUTPUT = 0.3
 """Seconds that the primary gets for its first output; the secondary gets a busy machine's patience."""
 POLICY: Mapping[str, Any] = {
@@ -44,6 +48,11 @@ class Result:
     def passed(self) -> bool:
         """Whether everything that was promised held."""
         return not self.broken
+
+    @property
+    def judged(self) -> bool:
+        """Whether it could be played at all."""
+        return NOT_JUDGED not in self.broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +133,8 @@ async def _play(scenario: Scenario, stage: Stage) -> list[str]:
         await _warm(stage)
         await stage.eventually(lambda: _logged(stage.ours, quiet, 2), "two requests were not logged")
         before, marks = await stage.ours.metrics(), _marks(stage.ours)
+    elif not scenario.alone and not await _recovered(stage):
+        return [NOT_JUDGED]
     start = time.monotonic()
     for upstream, fault in ((stage.primary, scenario.fault), (stage.secondary, scenario.second)):
         if fault is DOWN:
@@ -132,7 +143,7 @@ async def _play(scenario: Scenario, stage: Stage) -> list[str]:
             upstream.fault = fault
     try:
         await scenario.play(stage)
-    except (AssertionError, TimeoutError, OSError) as error:
+    except (AssertionError, LookupError, ValueError, TimeoutError, OSError, http1.IncompleteMessage) as error:
         stage.broken.append(f"{type(error).__name__}: {error}"[:300])
     end = time.monotonic()
     if inside:
@@ -157,6 +168,19 @@ def telemetry(gateway: Sidestep) -> dict[str, Any]:
     if gateway.collector is None:
         return {"traces": {"exporter": "none"}}
     return {"traces": {"endpoint": gateway.collector.endpoint, "protocol": "http"}}
+
+
+async def _recovered(stage: Stage) -> bool:
+    """Wait until a foreign gateway has forgotten the scenario before: its first provider answers again."""
+    until = time.monotonic() + RECOVERY
+    answers = 0
+    while answers < 3 and time.monotonic() < until:
+        answers = answers + 1 if (await stage.ask("again")).body.count(b"primary:") else 0
+        await asyncio.sleep(0 if answers else 0.2)
+    stage.history.sent.clear()
+    for upstream in (stage.primary, stage.secondary):
+        upstream.requests.clear()
+    return answers == 3
 
 
 async def _warm(stage: Stage) -> None:

@@ -17,7 +17,8 @@ def tell(result: Result, *, alone: bool) -> None:
     """Print one line for a result, and why when it failed."""
     if alone:
         print(f"{'':4}  {'fault':44} {'s':>5}  seen")
-    print(f"{'ok' if result.passed else 'FAIL':4}  {result.scenario.name[:44]:44} {result.seconds:5.1f}  {result.seen}")
+    word = "ok" if result.passed else "FAIL" if result.judged else "--"
+    print(f"{word:4}  {result.scenario.name[:44]:44} {result.seconds:5.1f}  {result.seen}")
     for reason in result.broken if not result.passed else ():
         print(f"{'':6}{reason}")
 
@@ -59,7 +60,10 @@ def renewed(page: str, results: list[Result]) -> str:
     """Replace what stands between the two marks of a page."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{as_markdown(results)}\n{END}{tail}"
+    names = {result.scenario.name for result in results}
+    kept = sum(result.passed for result in results)
+    told = f"{len(names)} scenarios, {len(results)} runs, {kept} kept every promise; figures are medians over the runs."
+    return f"{head}{BEGIN}\n\n{told}\n\n{as_markdown(results)}\n{END}{tail}"
 
 
 def _line(name: str, repeats: list[Result], base: dict[str, float]) -> str:

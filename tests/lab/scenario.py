@@ -39,6 +39,8 @@ class Scenario:
     """The primary speaks Pollinations', and there is a route for images."""
     portable: bool = False
     """Whether it needs nothing but a gateway with the two upstreams behind it."""
+    lasting: bool = False
+    """Whether a provider is rightly left alone for minutes afterwards; a foreign gateway plays these last."""
     fast: bool = False
     """Whether it is played with the tests too."""
     alone: bool = False

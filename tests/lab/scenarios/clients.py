@@ -80,6 +80,9 @@ LEAVING = [
 
 LIMIT = float(str(LIMITS["header_time"]).removesuffix("s"))
 
+LINGER = 2.0
+"""Seconds that a refused client gets to read why."""
+
 
 async def _closed_in_time(stage: Stage, wires: list[RawClient], limit: float) -> None:
     loop = asyncio.get_running_loop()
@@ -91,8 +94,8 @@ async def _closed_in_time(stage: Stage, wires: list[RawClient], limit: float) ->
     stage.see(f"{len(wires)} connections closed within {took:.1f} s")
 
 
-def dawdling(name: str, data: bytes, expected: str, *, fast: bool = False) -> Scenario:
-    """Many connections that send a little and wait, while good traffic goes on."""
+def dawdling(name: str, data: bytes, expected: str, *, within: float = LIMIT) -> Scenario:
+    """Many connections that send a little and wait, while good traffic goes on. `within`: seconds to their end."""
 
     async def play(stage: Stage) -> None:
         stage.history.uncounted = True
@@ -101,11 +104,11 @@ def dawdling(name: str, data: bytes, expected: str, *, fast: bool = False) -> Sc
             for wire in wires:
                 await wire.send(data)
             good = asyncio.ensure_future(stage.storm())
-            await _closed_in_time(stage, wires, LIMIT)
+            await _closed_in_time(stage, wires, within)
             stage.expect(all(sent.answered for sent in await good), "good traffic suffered")
         stage.expect(len(stage.primary.requests) == stage.requests, "a provider was asked for half a request")
 
-    return Scenario(name=name, chapter=SLOW, expected=expected, play=play, primary={"timeout": "4s"}, fast=fast)
+    return Scenario(name=name, chapter=SLOW, expected=expected, play=play, primary={"timeout": "4s"})
 
 
 HALF_A_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Slow: "
@@ -114,10 +117,13 @@ HALF_A_BODY = (
     b'Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"model"'
 )
 DAWDLING = [
+    dawdling("headers that never end", HALF_A_HEAD, "closed after `header_time`; good traffic is unaffected"),
     dawdling(
-        "headers that never end", HALF_A_HEAD, "closed after `header_time`; good traffic is unaffected", fast=True
+        "a body that never ends",
+        HALF_A_BODY,
+        "told 408 after `body_time`, closed 2 s later; good traffic is unaffected",
+        within=LIMIT + LINGER,
     ),
-    dawdling("a body that never ends", HALF_A_BODY, "closed after `body_time`; good traffic is unaffected"),
 ]
 
 

@@ -81,11 +81,11 @@ TABLE = [
     dead("answers 530 with a word", "status_text:530"),
     dead("answers 529 with nothing", "status_empty:529"),
     dead("answers 408", "status:408"),
-    dead("answers 401", "status:401", fast=True),
-    dead("answers 402", "status:402"),
-    dead("answers 403", "status:403"),
-    dead("answers 429 because the quota is used up", status(429, QUOTA)),
-    dead("answers 404 because it has no such model", status(404, NO_MODEL)),
+    dead("answers 401", "status:401", lasting=True, fast=True),
+    dead("answers 402", "status:402", lasting=True),
+    dead("answers 403", "status:403", lasting=True),
+    dead("answers 429 because the quota is used up", status(429, QUOTA), lasting=True),
+    dead("answers 404 because it has no such model", status(404, NO_MODEL), lasting=True),
     dead("answers 200 with an error", "error_body", fast=True),
     dead("answers 200 with no choices", "empty_choices"),
     dead("answers 200 with null content", "null_content"),
@@ -164,6 +164,7 @@ def refusing_for(name: str, expected_calls: str, **headers: str) -> Scenario:
         play=play,
         fault=status(429, **headers),
         portable=True,
+        lasting=True,
     )
 
 
