@@ -30,7 +30,7 @@ class NobodyLeft(Exception):  # noqa: N818  an answer to "who is next", not an e
 
 
 def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock) -> Turning:
-    """Choose the provider of this turn. Raises NobodyLeft. Nothing is awaited between the choice and the permit."""
+    """Choose the provider of this turn. Raises NobodyLeft. From the choice to the permit only a place is waited for."""
 
     async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
         now = clock.now()
@@ -52,7 +52,8 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
                 state = registry.provider(providers[name], call.request.capability)
                 candidates.append(_candidate(call, providers[name], state, now))
         call.excluded = tuple(excluded)
-        busy = None if candidates else _queue(call, providers, registry)
+        # A hedge is there to save time: it waits for nobody.
+        busy = None if candidates or call.racing else _queue(call, providers, registry)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
         provider = providers[chosen]
         call.turn = Turn(
