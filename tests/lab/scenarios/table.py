@@ -1,6 +1,6 @@
 """All scenarios, in the order in which they are played."""
 
-from lab.scenarios import clients, dead_providers, loads, operators, streams
+from lab.scenarios import clients, dead_providers, files, loads, nonsense, operators, processes, streams
 
 SCENARIOS = sorted(
     [
@@ -8,7 +8,10 @@ SCENARIOS = sorted(
         *dead_providers.SCENARIOS,
         *streams.SCENARIOS,
         *clients.SCENARIOS,
+        *nonsense.SCENARIOS,
+        *files.SCENARIOS,
         *operators.SCENARIOS,
+        *processes.SCENARIOS,
     ],
     key=lambda each: each.alone,
 )
