@@ -62,7 +62,7 @@ def cache(settings: Cache, clock: Clock) -> Answering:
             flight.given_up = True
             raise
         finally:
-            if flights[key] is flight:
+            if flights.get(key) is flight:
                 del flights[key]
             flight.landed.set()
         return reply

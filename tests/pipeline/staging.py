@@ -220,7 +220,8 @@ class WordDialect:
     def decode(self, request, wire, head, body):
         if body.partition(b" ")[0].decode() in set(ErrorClass):
             return self.failure(head, body)
-        return Answer(body=body)
+        reason = "length" if body == b"cut" else "stop"
+        return Answer(body=body, facts=AnswerFacts(finish_reasons=(reason,)))
 
     def reader(self, request, wire, head, *, keep_text=False):
         return WordReader() if head.media_type == "text/event-stream" else None
@@ -241,6 +242,7 @@ class WordReader:
                 return Fed(forward=forward, output=b"out" in forward, failure=_broken("a bad word"))
             forward += word + b"\n\n"
             if word == b"end":
+                self.facts.finish_reasons = ("stop",)
                 return Fed(forward=forward, output=True, ended=True)
         return Fed(forward=forward, output=b"out" in forward)
 
