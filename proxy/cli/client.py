@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import sys
+import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ TIMEOUT = 30.0
 """Seconds; a check waits for its provider."""
 LONGEST = 16 * 1024 * 1024
 """Bytes of an answer that are read."""
+
+_STRANGER = "is this a sidestep's admin listener?"
 
 Document = dict[str, Any]
 
@@ -84,6 +87,12 @@ def complain(error: AskError) -> int:
     return 1
 
 
+def clean(text: str, limit: int = 100) -> str:
+    """Somebody else's words on one line of a terminal: nothing in them may move the cursor."""
+    kept = "".join(each if unicodedata.category(each)[0] != "C" else " " for each in text[:limit])
+    return kept if len(text) <= limit else f"{kept}..."
+
+
 def segment(name: str) -> str:
     """A name as one segment of a path, whatever it holds."""
     return quote(name, safe="")
@@ -103,6 +112,8 @@ def ask(arguments: argparse.Namespace, method: str, path: str, document: Documen
     request = urllib.request.Request(base + path, data=body, headers=headers, method=method)  # noqa: S310  checked
     try:
         with opener().open(request, timeout=TIMEOUT) as answer:
+            if answer.headers.get("server") != "sidestep":
+                raise AskError(_STRANGER)
             return _document(answer.read(LONGEST))
     except urllib.error.HTTPError as error:
         with error:
@@ -138,7 +149,7 @@ def _document(body: bytes) -> Document:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise AskError("the answer is not a sidestep's; is this its admin listener?")
+        raise AskError(_STRANGER)
     return document
 
 
@@ -149,6 +160,6 @@ def _refusal(status: int, body: bytes, *, known: bool) -> AskError:
         return AskError(f"the token is wrong; {remedy}" if known else f"no token was found; {remedy}")
     try:
         document = _document(body)
-        return AskError(str(document["error"]["message"]), document.get("problems", ()))
+        return AskError(clean(str(document["error"]["message"]), 500), document.get("problems", ()))
     except (AskError, KeyError, TypeError):
-        return AskError(f"it answered {status}; is this a sidestep's admin listener?")
+        return AskError(f"it answered {status}; {_STRANGER}")

@@ -2,8 +2,7 @@
 
 import argparse
 
-from proxy.cli.client import Document, add_arguments, segment, tell
-from proxy.cli.tables import clean
+from proxy.cli.client import Document, add_arguments, clean, segment, tell
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

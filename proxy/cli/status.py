@@ -2,8 +2,8 @@
 
 import argparse
 
-from proxy.cli.client import Document, add_arguments, tell
-from proxy.cli.tables import clean, console, providers_table, routes_table, summary
+from proxy.cli.client import Document, add_arguments, clean, tell
+from proxy.cli.tables import console, providers_table, routes_table, summary
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,13 +1,14 @@
 """A sidecar's status as tables for people."""
 
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from proxy.cli.client import clean
 
 Document = Mapping[str, Any]
 
@@ -24,7 +25,6 @@ _STYLES = {
     "broken": "red",
     "ok": "green",
 }
-_LONGEST_NOTE = 100
 
 
 def console() -> Console:
@@ -115,12 +115,6 @@ def seconds(value: float | None) -> str:
 def share(value: float) -> str:
     """A ratio for people."""
     return f"{value:.1%}"
-
-
-def clean(text: str) -> str:
-    """Somebody else's words on one line of a terminal: nothing in them may move the cursor."""
-    kept = "".join(each if unicodedata.category(each)[0] != "C" else " " for each in text[:_LONGEST_NOTE])
-    return kept if len(text) <= _LONGEST_NOTE else f"{kept}..."
 
 
 def _table(*columns: str) -> Table:
