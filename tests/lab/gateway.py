@@ -178,7 +178,8 @@ def sidestep(
         if stdout is not None:
             _accepts(ports[0])
         (folder / "pulse").touch()
-        watch = subprocess.Popen([sys.executable, pulse.__file__, str(ports[0]), str(folder / "pulse")])
+        # -P: its folder is not where modules are looked for, as the lab has names of the standard library's
+        watch = subprocess.Popen([sys.executable, "-P", pulse.__file__, str(ports[0]), str(folder / "pulse")])
         yield Sidestep("127.0.0.1", ports[0], admin_port=ports[1], folder=folder, child=child, collector=collector)
     finally:
         for process in (child, watch):

@@ -38,7 +38,14 @@ def breaking(name: str, fault: str, *, silent: bool = False, fast: bool = False)
             stage.see(f"error frame after {stage.figures['frame']:.0f} ms at most; plain requests answered")
 
     return Scenario(
-        name=name, chapter=CHAPTER, expected=f"{TOLD}; {PLAIN}", play=play, fault=fault, portable=True, fast=fast
+        name=name,
+        chapter=CHAPTER,
+        expected=f"{TOLD}; {PLAIN}",
+        play=play,
+        fault=fault,
+        portable=True,
+        primary={"timeout": "2s"},
+        fast=fast,
     )
 
 
