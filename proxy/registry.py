@@ -17,7 +17,7 @@ from proxy.resilience.health import Health
 from proxy.resilience.limiter import Limiter
 from proxy.resilience.load import Load
 from proxy.resilience.store import Store
-from proxy.resilience.window import Window
+from proxy.resilience.window import Performance, Window
 from proxy.routing.overrides import Overrides
 from proxy.routing.strategies import Rotation
 
@@ -25,6 +25,13 @@ UNSUPPORTED_FOR = 600.0
 """Seconds for which a provider's "no such model" is remembered."""
 UNSUPPORTED_MODELS = 1000
 """Models remembered per provider; the oldest goes first."""
+
+MEASURED_MODELS = 100
+"""Models measured per provider; the oldest goes first."""
+LEAST_USEFUL = 0.05
+"""Seconds that any attempt needs."""
+MODEL_REQUESTS = 5
+"""Attempts from which on a model's own past counts, and not the provider's."""
 
 Identity = tuple[str, str, str, Secret | None]
 
@@ -36,6 +43,8 @@ class ProviderState:
     name: str
     breaker: Breaker = field(default_factory=Breaker)
     window: Window = field(default_factory=Window)
+    models: dict[str, Window] = field(default_factory=dict)
+    """The same by the provider's model name: a small model's pace says little of a large one's."""
     cool_down: CoolDown = field(default_factory=CoolDown)
     health: Health = field(default_factory=Health)
     places: Places = field(default_factory=Places)
@@ -57,6 +66,31 @@ class ProviderState:
         if by_breaker is None or by_checks is None:
             return by_checks if by_breaker is None else by_breaker
         return max(by_breaker, by_checks)
+
+    def record(self, model: str, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
+        """Note how an attempt ended, for the provider and for the model; seconds."""
+        self.window.record(now, ok=ok, duration=duration, first_output=first_output)
+        window = self.models.get(model)
+        if window is None:
+            while len(self.models) >= MEASURED_MODELS:
+                del self.models[next(iter(self.models))]
+            window = self.models[model] = Window()
+        window.record(now, ok=ok, duration=duration, first_output=first_output)
+
+    def performance(self, model: str, now: float) -> Performance:
+        """How this model did lately; before it has been asked often enough, how the provider did."""
+        window = self.models.get(model)
+        if window is not None:
+            seen = window.performance(now)
+            if seen.requests >= MODEL_REQUESTS:
+                return seen
+        return self.window.performance(now)
+
+    def useful_time(self, model: str, now: float) -> float:
+        """Seconds below which another attempt is not worth its bill: half of what the first output usually takes."""
+        seen = self.performance(model, now)
+        usual = seen.first_output_p50 if seen.first_output_p50 is not None else seen.p50
+        return LEAST_USEFUL if usual is None or seen.requests < MODEL_REQUESTS else max(LEAST_USEFUL, usual / 2)
 
     def limiter(self, capability: str) -> Limiter:
         """The limiter of one capability."""

@@ -11,6 +11,7 @@ from typing import Any
 from proxy.config.snapshot import Provider, Route, Snapshot
 from proxy.registry import ProviderState, Registry
 from proxy.resilience.breaker import State
+from proxy.resilience.window import Window
 from proxy.statistics import Pace, Statistics
 from proxy.telemetry.reading import GRAVITY, SEVERITY, gauge
 
@@ -78,6 +79,9 @@ def provider_status(provider: Provider, registry: Registry, statistics: Statisti
     }
     document |= _condition(provider, states, at, enabled=enabled)
     document["performance"]["tokens_per_second"] = statistics.paces.get(provider.name, Pace()).tokens_per_second
+    document["models"] = {
+        model: _performance([window], at.now) for state in states for model, window in tuple(state.models.items())
+    }
     if len(endpoints) > 1:
         document["endpoints"] = [
             {"url": each.url, "capabilities": list(each.capabilities)}
@@ -119,7 +123,7 @@ def _condition(provider: Provider, states: Sequence[ProviderState], at: Moment, 
     until = breaker.opens_until if breaker.state(now) is State.OPEN else None
     return {
         "health": {"status": told.health, **_evidence(states)},
-        "performance": _performance(states, now),
+        "performance": _performance([state.window for state in states], now),
         "circuit_breaker": {
             "state": told.breaker_state,
             "failure_count": max(state.breaker.failure_count for state in states),
@@ -148,9 +152,9 @@ def _evidence(states: Sequence[ProviderState]) -> dict[str, Any]:
     }
 
 
-def _performance(states: Sequence[ProviderState], now: float) -> dict[str, Any]:
+def _performance(windows: Sequence[Window], now: float) -> dict[str, Any]:
     """The last five minutes. Percentiles do not add up: they are those of the busiest endpoint."""
-    seen = [state.window.performance(now) for state in states]
+    seen = [window.performance(now) for window in windows]
     busiest = max(seen, key=lambda each: each.requests)
     requests = sum(each.requests for each in seen)
     successes = sum(each.requests * (each.success_rate or 0.0) for each in seen)

@@ -4,7 +4,14 @@ import pytest
 
 from proxy.config.secrets import Secret
 from proxy.config.snapshot import BreakerSettings, Match, Policy, Provider, Route, Server, Snapshot, Telemetry
-from proxy.registry import UNSUPPORTED_FOR, UNSUPPORTED_MODELS, ProviderState, Registry, breaker_settings
+from proxy.registry import (
+    MEASURED_MODELS,
+    UNSUPPORTED_FOR,
+    UNSUPPORTED_MODELS,
+    ProviderState,
+    Registry,
+    breaker_settings,
+)
 
 
 def provider(name="p1", **fields):
@@ -148,3 +155,29 @@ def test_a_providers_own_breaker_settings_win_one_by_one():
     settings = breaker_settings(provider(breaker={"failures": 2}), BreakerSettings(failures=9, open_for=5.0))
 
     assert (settings.failures, settings.open_for) == (2, 5.0)
+
+
+def test_a_model_is_judged_by_its_own_past_once_it_has_one():
+    state = ProviderState("p")
+    for _ in range(20):
+        state.record("slow", 100.0, ok=True, duration=10.0, first_output=8.0)
+    assert state.performance("fast", 100.0).p50 == pytest.approx(10.0, rel=0.05)
+    for _ in range(5):
+        state.record("fast", 100.0, ok=True, duration=1.0, first_output=0.5)
+    assert state.performance("fast", 100.0).p50 == pytest.approx(1.0, rel=0.05)
+    assert state.performance("slow", 100.0).p50 == pytest.approx(10.0, rel=0.05)
+
+
+def test_a_million_model_names_do_not_fill_the_memory():
+    state = ProviderState("p")
+    for number in range(1000):
+        state.record(f"model-{number}", 100.0, ok=False, duration=1.0, first_output=None)
+    assert len(state.models) == MEASURED_MODELS
+
+
+def test_an_attempt_needs_half_of_what_the_first_output_usually_takes():
+    state = ProviderState("p")
+    assert state.useful_time("m", 100.0) == 0.05
+    for _ in range(10):
+        state.record("m", 100.0, ok=True, duration=10.0, first_output=4.0)
+    assert state.useful_time("m", 100.0) == pytest.approx(2.0, rel=0.05)

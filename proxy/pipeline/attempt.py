@@ -167,7 +167,8 @@ class _Sender:
         if rate is not None and limiter.ready_in(now, rate) > 0:
             return False
         self.wait = backoff(call.policy.retry.backoff, self.sent - 1, self.clock.draw())
-        if now + self.wait >= call.deadline or not call.route_state.budget.spend(now, call.policy.retry.budget):
+        needed = self.wait + turn.state.useful_time(turn.model, now)
+        if now + needed >= call.deadline or not call.route_state.budget.spend(now, call.policy.retry.budget):
             return False
         return rate is None or limiter.take(now, rate)
 

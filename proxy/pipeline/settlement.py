@@ -58,8 +58,12 @@ class Settlement:
         state.refusals = 0
         first = self.attempt.first_output_at
         started = self.attempt.started
-        state.window.record(
-            now, ok=True, duration=now - started, first_output=None if first is None else first - started
+        state.record(
+            self.turn.model,
+            now,
+            ok=True,
+            duration=now - started,
+            first_output=None if first is None else first - started,
         )
         if self.permit is not None:
             settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
@@ -79,7 +83,7 @@ class Settlement:
         verdict = self.call.table[failure.error_class]
         ours = self._our_own_stall(failure, now)
         if failure.error_class not in _SAYS_NOTHING and not ours:
-            state.window.record(now, ok=False, duration=now - self.attempt.started, first_output=None)
+            state.record(self.turn.model, now, ok=False, duration=now - self.attempt.started, first_output=None)
         if self.permit is not None and verdict.breaker and not ours:
             settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
             if state.breaker.failure(self.permit, now, settings, self.clock.draw()):

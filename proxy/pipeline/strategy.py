@@ -107,17 +107,29 @@ def _queue(call: Call, providers: Mapping[str, Provider], registry: Registry) ->
 
 def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
     """Why this provider, although enabled, cannot have the turn, the most lasting reason first."""
-    name = provider.name
-    if not provider.configured:
-        return Excluded(name, Exclusion.UNCONFIGURED, None)
+    return _unfit(call, provider, state, now) or _out_of_reach(call, provider, state, now)
+
+
+def _unfit(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+    """What keeps it from this request however long one waits."""
+    reason = None
     model = provider.upstream_model(call.model, call.request.capability)
-    if model is None or not serves(provider, call.request) or state.lacks(model, now):
-        return Excluded(name, Exclusion.UNSUPPORTED, None)
-    tried = call.tried.get(name)
-    if tried is not None and tried.error_class is not ErrorClass.SHED:
-        return Excluded(name, Exclusion.TRIED, None)
-    if _window_too_small(call, provider):
-        return Excluded(name, Exclusion.SMALLER_WINDOW, None)
+    if not provider.configured:
+        reason = Exclusion.UNCONFIGURED
+    elif model is None or not serves(provider, call.request) or state.lacks(model, now):
+        reason = Exclusion.UNSUPPORTED
+    elif (tried := call.tried.get(provider.name)) is not None and tried.error_class is not ErrorClass.SHED:
+        reason = Exclusion.TRIED
+    elif _window_too_small(call, provider):
+        reason = Exclusion.SMALLER_WINDOW
+    elif call.record.attempts and call.deadline - now < state.useful_time(model, now):
+        reason = Exclusion.TOO_LATE
+    return None if reason is None else Excluded(provider.name, reason, None)
+
+
+def _out_of_reach(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+    """What keeps it from any request for a while."""
+    name = provider.name
     gate = state.breaker
     if not gate.available(now, breaker_settings(provider, call.policy.breaker)):
         until = gate.opens_until if gate.state(now) is State.OPEN else None
@@ -126,7 +138,7 @@ def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) 
         return Excluded(name, Exclusion.COOLING_DOWN, remaining)
     if (limit := _limit(call, provider, state, now)) is not None:
         return limit
-    if tried is not None:
+    if name in call.tried:
         return Excluded(name, Exclusion.TRIED, None)
     if state.health.avoided and provider.health.interval:
         return Excluded(name, Exclusion.UNHEALTHY, state.health.next_check_in(now))
@@ -162,7 +174,9 @@ _UNSEEN = Performance()
 
 
 def _candidate(call: Call, provider: Provider, state: ProviderState, now: float) -> Candidate:
-    seen = state.window.performance(now) if call.policy.strategy in _MEASURING else _UNSEEN
+    seen = _UNSEEN
+    if call.policy.strategy in _MEASURING:
+        seen = state.performance(provider.upstream_model(call.model, call.request.capability) or "", now)
     return Candidate(
         name=provider.name,
         priority=provider.priority,

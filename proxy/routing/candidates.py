@@ -31,6 +31,8 @@ class Exclusion(StrEnum):
     """This request has asked it already."""
     SMALLER_WINDOW = "smaller_window"
     """The prompt was too long elsewhere, and it declares no larger window."""
+    TOO_LATE = "too_late"
+    """The deadline leaves it too little time to answer, and the request has been asked elsewhere already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from staging import Play, good, hangs, says
+from staging import Play, fails, good, hangs, says
 
-from proxy.config.snapshot import BreakerSettings, Rate, Recovery, StrategyName
+from proxy.config.snapshot import BreakerSettings, Rate, Recovery, StrategyName, Timeouts
 from proxy.errors import NoProviderAvailable, SidestepError
 
 OPEN_AFTER_ONE = {"breaker": BreakerSettings(failures=1)}
@@ -241,3 +241,11 @@ async def test_a_hanging_last_chance_lets_another_one_through_after_a_second():
     hanging.cancel()
     await asyncio.wait({hanging})
     assert play.at_rest()
+
+
+async def test_no_second_attempt_is_begun_that_could_not_answer_in_time():
+    play = Play({"timeouts": Timeouts(total=1.0)}, p1=[fails("broken", delay=0.97)], p2=[good()])
+    with pytest.raises(SidestepError):
+        await play.ask()
+
+    assert play.network.calls == ["p1"]
