@@ -16,6 +16,7 @@ def breaking(name: str, fault: str, *, silent: bool = False, fast: bool = False)
     """Tokens, then a break. `silent`: nothing tells but the clock."""
 
     async def play(stage: Stage) -> None:
+        stage.primary.interval = 0.02  # the first token is shown before the break comes
         breaker = await stage.breaker() if hasattr(stage.gateway, "admin_port") else "closed"
         streamed = [await stage.ask(stream=True) for _ in range(3)]
         for sent in streamed:
