@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real faults check fmt clean
+.PHONY: help demo run test test-real faults fuzz check fmt clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test-real: $(STAMP) ## a real model: two llama.cpp servers, one of them killed (
 
 faults: $(STAMP) ## the fault laboratory: break everything, hold it to its promises; ARGS="--only stream --json out.json"
 	@PYTHONPATH=tests $(BIN)/python -m lab.laboratory $(ARGS)
+
+fuzz: $(STAMP) ## a hundred thousand mutated inputs for every reader of foreign bytes; ARGS="--cases 1000000 --only sse"
+	@PYTHONPATH=tests $(BIN)/python -m lab.fuzz $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
 	@$(BIN)/ruff check .
