@@ -4,7 +4,8 @@ import argparse
 import sys
 import urllib.error
 
-from proxy.cli.client import ADMIN, opener
+from proxy.cli.client import add_admin
+from proxy.server.admin.client import opener
 
 TIMEOUT = 3.0
 """Seconds; a probe that takes longer is as good as none."""
@@ -13,7 +14,7 @@ TIMEOUT = 3.0
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser("health", help="exit 0 when ready", description="Ask a running sidecar's /readyz.")
-    parser.add_argument("--admin", default=ADMIN, metavar="URL", help="the admin listener (default: %(default)s)")
+    add_admin(parser)
     parser.set_defaults(run=run)
 
 

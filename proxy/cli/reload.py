@@ -2,7 +2,8 @@
 
 import argparse
 
-from proxy.cli.client import Document, add_arguments, tell
+from proxy.cli.client import add_arguments, tell
+from proxy.server.admin.client import Document
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

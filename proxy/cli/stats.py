@@ -3,8 +3,9 @@
 import argparse
 from datetime import UTC, datetime
 
-from proxy.cli.client import Document, add_arguments, tell
+from proxy.cli.client import add_arguments, tell
 from proxy.cli.tables import share
+from proxy.server.admin.client import Document
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

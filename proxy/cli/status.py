@@ -2,8 +2,9 @@
 
 import argparse
 
-from proxy.cli.client import Document, add_arguments, clean, tell
+from proxy.cli.client import add_arguments, clean, tell
 from proxy.cli.tables import console, providers_table, routes_table, summary
+from proxy.server.admin.client import Document
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -2,8 +2,9 @@
 
 import argparse
 
-from proxy.cli.client import Document, add_arguments, segment, tell
+from proxy.cli.client import add_arguments, tell
 from proxy.config.snapshot import StrategyName
+from proxy.server.admin.client import Document, segment
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

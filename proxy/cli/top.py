@@ -7,8 +7,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from proxy.cli.client import AskError, Document, add_arguments, ask, complain
+from proxy.cli.client import add_arguments, ask, complain
 from proxy.cli.tables import console, providers_table, requests_table, summary
+from proxy.server.admin.client import AskError, Document
 
 SHOWN = 15
 """Requests below the providers."""

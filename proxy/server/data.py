@@ -1,7 +1,7 @@
 """The app's listener: one HTTP request in, one reply out, over aiohttp's low-level server."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -12,18 +12,16 @@ from proxy.config.snapshot import Snapshot
 from proxy.engine import Engine
 from proxy.envelope import encode
 from proxy.errors import ClientError, NoProviderAvailable, ProviderVerdict, SidestepError
-from proxy.messages import Body, Operation, Reply, Request
+from proxy.messages import Body, Operation, Reply
 from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
 from proxy.server.answer import error_response, reply_headers, write_reply
 from proxy.server.body import read_body
+from proxy.server.exchange import NewRecord, ask, begin
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
-from proxy.server.request import check_media_type, operation_of, parse_request, request_id
-
-NewRecord = Callable[[Request, Mapping[str, str], float, str], Record]
-"""Makes the record of a request from its headers (trace context), its start and its client's address."""
+from proxy.server.request import check_media_type, operation_of
 
 _MODELS = "/v1/models"
 
@@ -46,7 +44,7 @@ class DataListener:
         if path in {"/livez", "/readyz"}:
             return probe(path, ready=self.ready)
         headers = {name.lower(): value for name, value in http.headers.items()}
-        record = self._begin(path, headers, http.remote or "")
+        record = begin(self._engine, self._new_record, path, headers, http.remote or "")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  aiohttp runs every handler in a task
         self._running[task] = None
@@ -80,16 +78,6 @@ class DataListener:
             else:
                 task.cancel()
 
-    def _begin(self, path: str, headers: Mapping[str, str], client: str) -> Record:
-        """Every request has a record from its first moment, so that whatever becomes of it is counted."""
-        started = self._clock.now()
-        identifier = request_id(headers.get("x-request-id"), f"{self._clock.bits(128):032x}")
-        operation = operation_of(path) or Operation.OTHER
-        bare = Request(id=identifier, operation=operation, path=path, body=b"", document={}, received=started)
-        record = self._new_record(bare, headers, started, client)
-        record.generation = self._engine.generation.snapshot.generation
-        return record
-
     async def _answer(
         self,
         http: web.BaseRequest,
@@ -109,11 +97,7 @@ class DataListener:
             admit(engine.registry, snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
             body = await read_body(http, headers, snapshot.server.limits)
-            begun = record.request
-            record.request = parse_request(
-                identifier=begun.id, path=path, operation=operation, headers=headers, body=body, received=begun.received
-            )
-            reply = await engine.handle(record.request, record)
+            reply = await ask(engine, record, headers, body)
             self._running[task] = reply.stream
         record.status = reply.status
         record.response_bytes = len(reply.body)

@@ -205,7 +205,7 @@ async def test_a_redirect_is_not_followed_with_the_token(p2, sidestep):
 )
 def test_what_is_no_address_is_refused(url, capsys):
     assert main(["status", "--admin", url]) == 1
-    assert "--admin is not a" in capsys.readouterr().err
+    assert "the admin address is not a" in capsys.readouterr().err
 
 
 async def test_the_commands_find_the_token_that_a_sidecar_made(p1, tmp_path):
