@@ -4,6 +4,7 @@ A fence's info string says how its block is held to its word; none goes unread:
 
     bash               run to its end, against simulated providers in place of http://127.0.0.1:8080
     bash demo          the same, with the addresses that `sidestep demo --serve` prints
+    bash operate       run to its end, against the shipped routes.yaml (test_docs_operations.py)
     bash serve         started, found ready, interrupted, ended well
     bash make          the targets exist and would run what they promise
     bash illustration  cannot run here; counted, so that the number does not grow unnoticed
@@ -33,7 +34,8 @@ from proxy.config.load import load
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
-KINDS = {"", "json", "yaml", "python", "bash", "bash demo", "bash serve", "bash make", "bash illustration"}
+KINDS = {"", "json", "yaml", "python", "bash"}
+KINDS |= {f"bash {how}" for how in ("demo", "operate", "serve", "make", "illustration")}
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (routes\.yaml|policies/[\w-]+\.yaml)\b")
 PATIENCE = 120.0
