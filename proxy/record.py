@@ -14,6 +14,7 @@ from proxy.errors import AttemptSummary, Failure, SidestepError
 from proxy.messages import AnswerFacts, Request
 
 Attribute = str | int | float | bool
+_FROM_MEMORY = frozenset({"hit", "stale", "shared"})
 NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
 
 
@@ -134,6 +135,13 @@ class Record:
     def traceparent(self, span_id: int) -> str:
         """The W3C header that makes `span_id` the parent of whatever the receiver does."""
         return f"00-{self.trace_id:032x}-{span_id:016x}-{'01' if self.sampled else '00'}"
+
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt that the answer came from; None when it came from memory, or from nobody."""
+        if self.cache in _FROM_MEMORY:
+            return None
+        return next((attempt for attempt in reversed(self.attempts) if attempt.provider == self.provider), None)
 
     @property
     def failovers(self) -> list[tuple[str, str, str]]:

@@ -43,10 +43,9 @@ class Statistics:
         self.outcomes[ending] += 1
         if len(record.attempts) > 1 and record.failovers:
             self.failovers += 1
-        if ending in {"ok", "degraded"} and record.provider:
-            self.usage[record.provider] += 1
-            if record.attempts:
-                self._time(record.attempts[-1])
+        if ending in {"ok", "degraded"} and (served := record.served) is not None:
+            self.usage[served.provider] += 1
+            self._time(served)
 
     def reset(self, wall: float) -> None:
         """Begin anew. `wall` is epoch seconds."""

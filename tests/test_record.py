@@ -36,6 +36,32 @@ def test_a_failover_tells_how_the_one_before_ended():
     assert records.record(slow, records.call(2, "b")).failovers == [("a", "b", "timeout")]
 
 
+@pytest.mark.parametrize("winner", [0, 1])
+def test_being_outrun_is_no_failover(winner):
+    attempts = [records.call(1, "a"), records.call(2, "b")]
+    for place, attempt in enumerate(attempts):
+        attempt.hedge = "winner" if place == winner else "loser"
+
+    assert records.record(*attempts).failovers == []
+
+
+def test_a_hedge_that_answers_for_one_that_failed_is_a_failover():
+    failed, good = records.failed_call(1, "a", hedge="failed"), records.call(2, "b", hedge="winner")
+
+    assert records.record(failed, good).failovers == [("a", "b", "overloaded")]
+
+
+def test_the_attempt_that_served_is_the_last_one_of_the_provider_that_answered():
+    first, outrun = records.call(1, "a"), records.call(2, "b")
+
+    assert records.record(first, outrun, provider="a").served is first
+
+
+@pytest.mark.parametrize("cache", ["hit", "stale", "shared"])
+def test_an_answer_from_memory_was_served_by_no_attempt(cache):
+    assert records.record(records.failed_call(1, "a"), cache=cache, provider="a").served is None
+
+
 def test_a_rung_tells_provider_class_status_and_time():
     summary = records.failed_call(1, "a", took=0.12345).summary()
 

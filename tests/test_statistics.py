@@ -32,6 +32,17 @@ def test_an_answered_request_counts_for_the_provider_that_answered():
     assert document["provider_usage"] == {"alpha": 1}
 
 
+@pytest.mark.parametrize("cache", ["hit", "shared"])
+def test_an_answer_from_memory_is_nobody_s_work(cache):
+    document = counted(records.record(cache=cache, provider="alpha")).document()
+    assert (document["successful_requests"], document["provider_usage"]) == (1, {})
+
+
+def test_an_old_answer_does_not_count_for_who_failed_to_give_a_new_one():
+    stale = records.record(records.failed_call(), cache="stale", degraded="stale_cache", provider="alpha")
+    assert counted(stale).document()["provider_usage"] == {}
+
+
 def test_a_failover_is_counted_only_when_one_happened():
     assert counted(records.success()).document()["failover_count"] == 0
     assert counted(records.failover()).document()["failover_count"] == 1

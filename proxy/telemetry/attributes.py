@@ -69,7 +69,7 @@ def server_error(record: Record) -> str | None:
 
 def operation(record: Record) -> Attributes:
     """Fill the logical operation's span: the question as it was asked, and the answer that was finally given."""
-    request, served = record.request, _served(record)
+    request, served = record.request, record.served
     facts = served.facts if served else AnswerFacts()
     return clean(
         {
@@ -189,11 +189,6 @@ def scrubbed(url: str) -> tuple[str, str, int | None]:
     if parts.port is not None:
         shown = f"{shown}:{parts.port}"
     return f"{parts.scheme}://{shown}{parts.path}", host, parts.port or DEFAULT_PORTS.get(parts.scheme)
-
-
-def _served(record: Record) -> Attempt | None:
-    """Find the attempt that the client's answer came from: the last one of the provider that served."""
-    return next((call for call in reversed(record.attempts) if call.provider == record.provider), None)
 
 
 def _between(start: float, end: float | None) -> float | None:

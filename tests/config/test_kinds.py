@@ -4,6 +4,7 @@ import pytest
 
 from proxy.config import kinds
 from proxy.config.secrets import Secret
+from proxy.config.snapshot import Quantile
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ from proxy.config.secrets import Secret
         (kinds.url, "https://host/v1", "https://host/v1"),
         (kinds.url, "http://[::1]:8080", "http://[::1]:8080"),
         (kinds.endpoint, "", ""),
+        (kinds.delay, "p95", Quantile.P95),
+        (kinds.delay, "2s", 2.0),
     ],
 )
 def test_a_kind_takes_what_it_is_made_for(kind, value, meant):
@@ -57,6 +60,8 @@ def test_a_kind_takes_what_it_is_made_for(kind, value, meant):
         (kinds.url, "https://host#part", "fragment"),
         (kinds.url, "https://ho st", "not a URL"),
         (kinds.endpoint, "collector:4317", "http or https"),
+        (kinds.delay, "p90", "neither a duration nor p50, p95 or p99"),
+        (kinds.delay, 2, "neither a duration"),
     ],
 )
 def test_a_kind_says_what_is_wrong(kind, value, fragment):

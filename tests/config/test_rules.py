@@ -196,6 +196,23 @@ def test_a_problem_is_found_at_its_line_and_column(problems, routes, line, colum
         ("degrade: [{}]\n", 2, 11, "the mapping is empty"),
         ("degrade: [{model: m, static: s}]\n", 2, 11, "only one of these keys"),
         ("degrade: [{static: s}, {static: t}]\n", 2, 24, "the static answer above always succeeds"),
+        ("degrade: [{stale_cache: {max_age: 1h}}]\n", 2, 25, "without `cache` in this policy nothing is kept"),
+        ("cache: {ttl: 1h}\ndegrade: [{stale_cache: {max_age: 1h}}]\n", 3, 25, "no longer than cache.ttl"),
+        (
+            "cache: {ttl: 1s}\ndegrade: [{stale_cache: {max_age: 1h}}, {stale_cache: {max_age: 5m}}]\n",
+            3,
+            55,
+            "an earlier step looks at least as far back",
+        ),
+        ("degrade: [{stale_cache: {}}]\n", 2, 25, "'max_age' is missing"),
+        ("cache: {max_entries: 5}\n", 2, 8, "'ttl' is missing"),
+        ("cache: {ttl: 5m, max_entries: 0}\n", 2, 31, "0 must be at least 1"),
+        ("hedge: {tools: true}\n", 2, 8, "'delay' is missing"),
+        ("hedge: {delay: p90}\n", 2, 16, "'p90' is neither a duration nor p50, p95 or p99"),
+        ("hedge: {delay: 0s}\n", 2, 16, "'0s' must be more than 0s"),
+        ("attempts: 1\nhedge: {delay: 1s}\n", 3, 8, "`attempts` allows one call"),
+        ("retry: {replay: never}\nhedge: {delay: 1s}\n", 3, 8, "lets nothing be asked twice"),
+        ("timeouts: {first_output: 2s, connect: 1s}\nhedge: {delay: 2s}\n", 3, 16, "the first call times out before"),
         ("strategy: primary\n", 2, 11, "did you mean 'primary_only'?"),
         ("attempts: 0\n", 2, 11, "0 must be at least 1"),
         ("attempts: 1.5\n", 2, 11, "1.5 is not a whole number"),
@@ -220,6 +237,49 @@ def test_a_policy_s_problem_is_found_at_its_line_and_column(problems, policy, li
 def test_a_model_to_degrade_to_must_be_served_by_someone(problems):
     found = problems(openai("models: {x: y}"), default=HEAD + "degrade: [{model: z}, {model: x}]\n")
     assert [(at, offset) for _, at, offset, _ in found] == [(2, 19)]
+
+
+PAIR = HEAD + PROVIDERS + PROVIDER.replace("  a:", "  b:")
+TWO = PAIR + "routes:\n" + ROUTE.replace("[a]", "[a, b]")
+HEDGED = HEAD + "hedge: {delay: 10s}\n"
+
+
+def test_a_hedge_needs_a_second_provider_somewhere(problems):
+    found = problems(GOOD, default=HEDGED)
+    assert [(at, offset) for _, at, offset, _ in found] == [(2, 8)]
+    assert "no route with this policy has a second provider" in found[0][3]
+
+
+def test_a_hedge_between_two_providers_is_fine(problems):
+    assert problems(TWO, default=HEDGED) == []
+
+
+@pytest.mark.parametrize("own", [", timeout: 5s", ""])
+def test_a_hedge_must_come_before_the_longest_time_out_of_its_providers(problems, own):
+    both = TWO.replace("https://a.test/v1'", f"https://a.test/v1'{own}")
+    found = problems(both, default=HEAD + "hedge: {delay: 20s}\n")
+    assert [message for *_, message in found] == (
+        ["delay has no effect: the first call times out before"] if own else []
+    )
+
+
+def test_a_hedge_of_requests_with_tools_must_allow_tools(problems):
+    tools = TWO.replace("completions}", "completions, tools: true}")
+    tools = tools.replace("https://a.test/v1'", "https://a.test/v1', supports: [chat, tools]")
+    assert "all requests of its routes offer tools" in problems(tools, default=HEDGED)[0][3]
+
+
+def test_a_hedge_of_images_must_be_allowed_to_replay_them(problems):
+    images = TWO.replace("chat/completions", "images/generations")
+    images = images.replace("https://a.test/v1'", "https://a.test/v1', supports: [images]")
+    assert "`retry.replay: always`" in problems(images, default=HEDGED)[0][3]
+
+
+@pytest.mark.parametrize("routes", [GOOD.replace("completions}", "completions, tools: true}"), GOOD])
+def test_a_cache_needs_requests_whose_answers_are_kept(problems, routes):
+    able = routes.replace("https://a.test/v1'", "https://a.test/v1', supports: [chat, tools]")
+    found = problems(able, default=HEAD + "cache: {ttl: 5m}\n")
+    assert [(at, offset) for _, at, offset, _ in found] == ([(2, 8)] if "tools: true" in routes else [])
 
 
 def test_a_policy_without_routes_may_degrade_to_any_model(problems):

@@ -66,6 +66,16 @@ def test_an_attempt_that_still_streams_counts_until_now():
     assert reply_headers(records.record(attempt), NOW)["server-timing"] == "proxy;dur=250.0, upstream;dur=1750.0"
 
 
+def test_an_answer_from_memory_says_so_and_how_old_it_is():
+    headers = reply_headers(records.success(cache="hit", age=61.9), NOW)
+    assert (headers["x-sidestep-cache"], headers["age"]) == ("hit", "61")
+
+
+def test_an_answer_that_is_fresh_has_no_age():
+    headers = reply_headers(records.success(cache="miss"), NOW)
+    assert (headers["x-sidestep-cache"], "age" in headers) == ("miss", False)
+
+
 def test_a_degraded_answer_says_so():
     assert reply_headers(records.success(degraded="static"), NOW)["x-sidestep-degraded"] == "static"
 

@@ -161,7 +161,7 @@ def test_the_documented_metrics_are_those_that_exist():
     section = DOCUMENT.read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `(sidestep_\w+)(?:\{([\w,]*)\})?` \|", section, re.MULTILINE))
     provider = ProviderGauge(provider="alpha")
-    metrics = Metrics(lambda: Reading(providers=[provider], retry_budgets={"chat": 1}))
+    metrics = Metrics(lambda: Reading(providers=[provider], retry_budgets={"chat": 1}, refused={"lag": 1}))
     failure = Failure(error_class=ErrorClass.TIMEOUT, message="late")
     facts = AnswerFacts(input_tokens=1)
     metrics.observe(records.all_failed(degraded="static", cache="miss"))
