@@ -53,6 +53,11 @@ class Engine:
         assert self._generation is not None  # noqa: S101  the shells adopt before they serve
         return self._generation
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The settings that new requests begin with."""
+        return self.generation.snapshot
+
     def adopt(self, snapshot: Snapshot) -> None:
         """Make this snapshot current. Running requests finish on the generation that they began with."""
         self.registry.adopt(snapshot)

@@ -9,14 +9,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from proxy.clock import Clock
 from proxy.config.diff import Difference, difference
-from proxy.config.load import POLICY_SUFFIXES, load
+from proxy.config.load import POLICY_SUFFIXES, Texts, parse, read
 from proxy.config.snapshot import Snapshot
-from proxy.engine import Engine
 from proxy.errors import ConfigError, Problem
 
 LOOK_EVERY = 0.5
@@ -40,11 +40,16 @@ class Source:
 
     seen: Signature = ()
     """The files as they were just before they were last read: whatever differs from it has not been read."""
+    texts: Texts = field(default_factory=dict)
+    """What stood in them when they were last found good."""
 
     def load(self) -> Snapshot:
         """Read, validate and build; blocks. Raises ConfigError."""
         self.seen = self.signature()
-        return self.adjust(load(self.routes, self.policies, self.environment))
+        texts = read(self.routes, self.policies)
+        snapshot = self.adjust(parse(texts, self.environment))
+        self.texts = texts
+        return snapshot
 
     def signature(self) -> Signature:
         """Identify the files as they are now, behind every symlink; blocks."""
@@ -68,11 +73,22 @@ class Result:
     """Why it was refused."""
 
 
+class Holder(Protocol):
+    """Whoever holds the configuration in force: an engine, a sidecar, a crew of workers."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The one in force."""
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Put another one in force."""
+
+
 class Reloader:
     """Loads off the event loop and swaps on it, one reload at a time."""
 
-    def __init__(self, engine: Engine, source: Source, clock: Clock, told: Callable[[Result], None]) -> None:
-        self._engine = engine
+    def __init__(self, holder: Holder, source: Source, clock: Clock, told: Callable[[Result], None]) -> None:
+        self._holder = holder
         self._source = source
         self._clock = clock
         self._told = told
@@ -88,14 +104,14 @@ class Reloader:
     async def reload(self) -> Result:
         """Load the files now and put them in force if they are good."""
         async with self._turn:
-            old = self._engine.generation.snapshot
+            old = self._holder.snapshot
             try:
                 new = await asyncio.to_thread(self._source.load)
             except ConfigError as error:
                 result = Result(generation=old.generation, problems=error.problems)
             else:
                 result = Result(generation=new.generation, changed=difference(old, new))
-                self._engine.adopt(new)
+                self._holder.adopt(new)
             _announce(result)
             self.last = result
             self._told(result)

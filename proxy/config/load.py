@@ -1,5 +1,7 @@
 """The files in, one `Snapshot` out, or every problem with file, line and column.
 
+`load` is `read`, which touches the disk, and `parse`, which does not, but for a look at the TLS files that are named.
+
     bytes -> text (strict YAML) -> environment (references) -> shape (schema, units) -> build (settings) -> rules
 
 A step's problems are collected over all files; `rules` compares the files with one another, and so runs only once
@@ -20,6 +22,9 @@ from proxy.errors import ConfigError, Problem
 
 POLICY_SUFFIXES = (".yaml", ".yml")
 
+Texts = Mapping[Path, bytes]
+"""File -> its bytes; the routes file is the first."""
+
 
 def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, str]) -> Snapshot:
     """Read and check the whole configuration.
@@ -28,6 +33,11 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
     `default` exists. `variables` is the environment. Raises ConfigError with all problems, sorted; its `unreadable`
     says that a file could not be read at all.
     """
+    return parse(read(routes_file, policies_dir), variables)
+
+
+def read(routes_file: Path, policies_dir: Path | None) -> Texts:
+    """Read the files as they are. Raises ConfigError, always `unreadable`."""
     sources = _Sources()
     sources.read(routes_file, "no such file: write one (docs/configuration.md) or say where it is with --routes FILE")
     names: dict[str, Path] = {}
@@ -38,23 +48,27 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
         sources.read(file, "no such file")
     if sources.problems:
         raise ConfigError(tuple(sorted(sources.problems)), unreadable=True)
+    return sources.texts
 
+
+def parse(texts: Texts, variables: Mapping[str, str]) -> Snapshot:
+    """Check and build what was read. Raises ConfigError."""
     problems: list[Problem] = []
     routes, *policies = [
         _read(file, data, "policy" if index else "routes", variables, problems)
-        for index, (file, data) in enumerate(sources.texts.items())
+        for index, (file, data) in enumerate(texts.items())
     ]
     if not problems:
         named = _policies(policies)
         documents = {Path(policy.document.file).stem: policy.document for policy in policies}
         snapshot = Snapshot(
-            generation=generation(sources.texts),
+            generation=generation(texts),
             server=build.server(routes.data),
             telemetry=build.telemetry(routes.data),
-            providers=build.providers(routes.data, named, routes_file.parent),
+            providers=build.providers(routes.data, named, next(iter(texts)).parent),
             routes=build.routes(routes.data),
             policies=named,
-            files=tuple(str(file) for file in sources.texts),
+            files=tuple(str(file) for file in texts),
             written=effective.origins(routes.document, documents),
         )
         problems.extend(rules.check(rules.Draft(snapshot, routes.document, documents)))
@@ -64,7 +78,7 @@ def load(routes_file: Path, policies_dir: Path | None, variables: Mapping[str, s
     return snapshot
 
 
-def generation(texts: Mapping[Path, bytes]) -> str:
+def generation(texts: Texts) -> str:
     """12 hex digits that name this text: SHA-256 over the files' names and bytes, never over resolved values."""
     digest = hashlib.sha256()
     for file, data in sorted(texts.items()):
