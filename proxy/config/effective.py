@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from proxy.config import build
 from proxy.config.secrets import Secret, scrub
 from proxy.config.snapshot import Address, Policy, Provider, Rate, Snapshot
 from proxy.config.text import Document, Node, Path
@@ -41,7 +42,7 @@ def effective(snapshot: Snapshot) -> dict[str, Any]:
     """`generation`, `files` and `settings`: the tree of the files, every leaf as `{"value", "from"}`."""
     keys = [provider.api_key for provider in snapshot.providers.values()]
     secrets = [each for each in (*keys, *snapshot.server.client_keys, snapshot.server.admin.token) if each]
-    show = _Show(snapshot.written, secrets)
+    show = _Show(snapshot.written, secrets, {name: _checked_by(name, snapshot) for name in snapshot.providers})
     sections = ("server", "telemetry", "providers", "routes", "policies")
     return {
         "generation": snapshot.generation,
@@ -50,10 +51,18 @@ def effective(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _checked_by(provider: str, snapshot: Snapshot) -> str:
+    """The policy whose health settings a provider has where it has none of its own; empty when no route names it."""
+    names = [route.policy for route in snapshot.routes if provider in route.providers]
+    strictest = build.strictest([snapshot.policies[name] for name in names])
+    return next((name for name in names if snapshot.policies[name].health == strictest), "")
+
+
 class _Show:
     """Walks the settings."""
 
-    def __init__(self, written: Mapping[Path, str], secrets: list[Secret]) -> None:
+    def __init__(self, written: Mapping[Path, str], secrets: list[Secret], checked_by: Mapping[str, str]) -> None:
+        self._checked_by = checked_by
         self._written = written
         self._secrets = secrets
 
@@ -67,7 +76,13 @@ class _Show:
             return {str(key): self.tree((*path, str(key)), each) for key, each in value.items()}
         if isinstance(value, tuple) and any(is_dataclass(each) for each in value):
             return [self.tree((*path, index), each) for index, each in enumerate(value)]
-        return {"value": self._leaf(path, value), "from": self._written.get(path, "default")}
+        return {"value": self._leaf(path, value), "from": self._place(path)}
+
+    def _place(self, path: Path) -> str:
+        """Where a value was written; what a provider says nothing of may stand in the policy that it is checked by."""
+        if path not in self._written and path[0] == "providers" and path[2:3] == ("health",):
+            path = ("policies", self._checked_by.get(str(path[1]), ""), *path[2:])
+        return self._written.get(path, "default")
 
     def _leaf(self, path: Path, value: Any) -> Any:  # noqa: ANN401
         """Show one value as JSON has it. A fixed header is hidden, because it may be a key by another name."""

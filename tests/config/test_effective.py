@@ -43,6 +43,14 @@ def test_a_policys_value_names_the_policys_file(tmp_path):
     assert "policies/default.yaml:" in shown["policies"]["default"]["attempts"]["from"]
 
 
+def test_a_providers_health_names_the_policy_that_it_is_checked_by(tmp_path):
+    _, shown, _ = settings(tmp_path, routes({"p1": refusing()}), health={"interval": "7s"})
+    health = shown["providers"]["p1"]["health"]
+    assert health["interval"]["value"] == 7.0
+    assert "policies/default.yaml:" in health["interval"]["from"]
+    assert health["timeout"]["from"] == "default"
+
+
 def test_a_route_is_found_by_its_place_in_the_list(tmp_path):
     file, shown, _ = settings(tmp_path, routes({"p1": refusing()}))
     assert shown["routes"][0]["name"]["value"] == "chat"
