@@ -2,8 +2,8 @@
 
 Layers, importing downwards only (a test reads the imports):
 
-    5  shells       server  cli  demo  reload  prober
-    4  engine
+    5  shells       server  cli  demo  reload  prober  status
+    4  engine       statistics
     3  pipeline     telemetry  transport
     2  registry
     1  decisions    routing  resilience  dialects  config
