@@ -4,7 +4,7 @@
 
 Cases are made from seeds by a handful of mutations (cut, repeat, splice, flip, insert what is known to hurt), from one
 seed for all: the same number always plays the same cases. A case is bad when it raises anything but what the reader
-says it raises, or takes longer than 100 ms.
+says it raises, or takes longer than 100 ms of the processor.
 """
 
 import argparse
@@ -229,14 +229,16 @@ def fuzz(name: str, *, cases: int, seed: int) -> tuple[float, list[str]]:
     target = TARGETS[name]
     chance = random.Random(f"{name} {seed}")
     longest, bad = 0.0, []
+    for known in target.seeds:
+        target.run(known, chance)  # what is loaded once is not a case's doing
     for number in range(cases):
         data = mutate(chance.choice(target.seeds), chance)
-        begun = time.perf_counter()
+        begun = time.thread_time()
         try:
             target.run(data, chance)
         except Exception as error:  # noqa: BLE001  any is a finding
             bad.append(f"case {number}: {type(error).__name__}: {error} for {data[:200]!r}")
-        taken = time.perf_counter() - begun
+        taken = time.thread_time() - begun
         longest = max(longest, taken)
         if taken > SLOW:
             bad.append(f"case {number}: took {taken * 1000:.0f} ms for {len(data)} bytes beginning {data[:80]!r}")
