@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proxy.errors import AttemptSummary
-from proxy.record import Record
+from proxy.record import Attempt, Record
 from proxy.telemetry.facts import bounded, duration, outcome
 
 REMEMBERED = 100
@@ -20,6 +19,10 @@ MAX_MODEL = 100
 WAITING = 256
 """Events that may wait for one listener."""
 MAX_LISTENERS = 16
+
+
+Rung = tuple[str, str, int | None, float]
+"""One attempt: its provider, the class that it ended in or `ok`, the status, and the seconds it took."""
 
 
 class TooManyListenersError(Exception):
@@ -49,17 +52,19 @@ class Entry(NamedTuple):
     status: int
     outcome: str
     """`ok`, `degraded`, `refused`, `failed`, `broken` or `cancelled`."""
-    milliseconds: float
+    seconds: float
     failover: bool
-    attempts: tuple[AttemptSummary, ...]
+    attempts: tuple[Rung, ...]
 
     def document(self) -> dict[str, Any]:
         """The same as JSON has it; the ladder by the names of error bodies."""
         rungs = [
-            {"provider": each.provider, "class": each.error_class, "status": each.status, "ms": each.milliseconds}
-            for each in self.attempts
+            {"provider": provider, "class": ending, "status": status, "ms": _milliseconds(seconds)}
+            for provider, ending, status, seconds in self.attempts
         ]
-        return {**self._asdict(), "attempts": rungs}
+        document = {**self._asdict(), "milliseconds": _milliseconds(self.seconds), "attempts": rungs}
+        del document["seconds"]
+        return document
 
 
 def entry_of(record: Record) -> Entry:
@@ -74,10 +79,20 @@ def entry_of(record: Record) -> Entry:
         provider=record.provider,
         status=record.status,
         outcome=outcome(record),
-        milliseconds=round(duration(record) * 1000, 1),
+        seconds=duration(record),
         failover=len(record.attempts) > 1 and bool(record.failovers),
-        attempts=tuple(attempt.summary() for attempt in record.attempts),
+        attempts=tuple([_rung(attempt) for attempt in record.attempts]),
     )
+
+
+def _rung(attempt: Attempt) -> Rung:
+    failure = attempt.failure
+    ending = "ok" if failure is None else failure.error_class.value
+    return attempt.provider, ending, attempt.status, attempt.ended - attempt.started
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(max(0.0, seconds) * 1000, 1)
 
 
 @dataclass(slots=True, eq=False)
