@@ -30,7 +30,7 @@ BESIDE = {("pipeline", "transport")}
 """Arrows within a layer that are meant: the innermost stage sends through the transport."""
 
 HOMES = {
-    "aiohttp": {"transport", "server", "demo", "cli"},
+    "aiohttp": {"transport", "server", "manager", "demo", "cli"},
     "aiohttp_retry": {"transport"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
