@@ -19,7 +19,8 @@ from proxy.errors import ConfigError
 from proxy.reload import Source
 from proxy.server import descriptors
 from proxy.server.admin.token_file import state_directory
-from proxy.server.sidecar import ListenError, Sidecar
+from proxy.server.listening import ListenError
+from proxy.server.sidecar import Sidecar
 from proxy.telemetry.logs import Closer, configure
 
 EXIT_CONFIG = 1

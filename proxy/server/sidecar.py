@@ -8,17 +8,16 @@ from pathlib import Path
 
 from proxy import sensor
 from proxy.clock import Clock, SystemClock
-from proxy.config.secrets import Secret
 from proxy.config.snapshot import Address, Snapshot
 from proxy.engine import Engine
 from proxy.prober import Prober
 from proxy.reload import Reloader, Result, Source
+from proxy.server.admin.desk import Desk
 from proxy.server.admin.journal import Journal
-from proxy.server.admin.listener import AdminListener
 from proxy.server.admin.management import Management, result_document
-from proxy.server.admin.token_file import StateError, make_token, remove_token, token_file
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
+from proxy.server.listening import listen
 from proxy.statistics import Statistics
 from proxy.telemetry.hub import Telemetry
 from proxy.telemetry.logs import Closer, log_request
@@ -28,10 +27,6 @@ logger = logging.getLogger("sidestep.server")
 LAST_WORDS = 0.4
 """Seconds that requests get after the drain timeout to come to their end; aiohttp waits for this long twice, and a
 second signal promises an end within a second."""
-
-
-class ListenError(Exception):
-    """An address could not be bound; the message says which and why."""
 
 
 @dataclass(slots=True)
@@ -59,8 +54,7 @@ class Sidecar:
     statistics: Statistics = field(init=False)
     journal: Journal = field(init=False)
     management: Management = field(init=False)
-    _token: Secret | None = field(init=False, default=None)
-    """The token that was made; None when the configuration has one."""
+    _desk: Desk | None = field(init=False, default=None)
     _data: DataListener = field(init=False)
     _servers: list[tuple[asyncio.Server, GuardedServer]] = field(init=False, default_factory=list)
 
@@ -78,9 +72,10 @@ class Sidecar:
         self.statistics = Statistics(self.clock.wall())
         self.journal = Journal()
         self.engine.observers += [self.telemetry.observe, self.statistics.observe, self.journal.observe]
+        self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
         self.prober = Prober(self.engine, self.telemetry.metrics.checked)
         if self.source is not None:
-            self.reloader = Reloader(self.engine, self.source, self.clock, self._reloaded)
+            self.reloader = Reloader(self, self.source, self.clock, self._reloaded)
         self.management = Management(
             self.engine,
             self.statistics,
@@ -102,19 +97,28 @@ class Sidecar:
     async def start(self) -> None:
         """Bind both listeners and serve. Raises ListenError."""
         server = self.snapshot.server
-        self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
-        admin = AdminListener(
-            server.admin, server.limits, self.management, self.telemetry.metrics, lambda: self._data.ready
-        )
-        self.admin_address = await self._listen(GuardedServer(admin.handle, server.limits), server.admin.listen)
-        if admin.token is None and self.state_dir is not None:
-            admin.token = self._token = await asyncio.to_thread(self._make_token, self.state_dir)
-        self.address = await self._listen(GuardedServer(self._data.handle, server.limits), server.listen)
+        self._desk = Desk(server, self.management, self.telemetry.metrics, lambda: self._data.ready, self.state_dir)
+        self._servers.append((await self._desk.open(), self._desk.server))
+        self.admin_address = self._desk.address
+        await self.serve(server.listen)
+        logger.info("listening", extra={"address": str(self.address), **self._desk.whereabouts()})
+
+    async def serve(self, address: Address, *, shared: bool = False) -> None:
+        """Bind the app's listener alone: `shared` when other workers have it too. Raises ListenError."""
+        server = GuardedServer(self._data.handle, self.snapshot.server.limits)
+        listener, self.address = await listen(server, address, shared=shared)
+        self._servers.append((listener, server))
         self.begin()
-        where = {"address": str(self.address), "admin_address": str(self.admin_address)}
-        if self._token is not None and self.state_dir is not None:
-            where["admin_token_file"] = str(token_file(self.state_dir, self.admin_address.port))
-        logger.info("listening", extra=where)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Put another configuration in force, and tell everything that keeps settings of its own."""
+        self.engine.adopt(snapshot)
+        for _, server in self._servers:
+            server.limits = snapshot.server.limits
+        if snapshot.telemetry != self.snapshot.telemetry:
+            self.telemetry.adopt(snapshot.telemetry)
+        self.prober.adopt()
+        self.snapshot = snapshot
 
     async def reload(self) -> None:
         """Read the files again now, whether they changed or not."""
@@ -156,37 +160,10 @@ class Sidecar:
         self._servers.clear()
         await self.engine.close()
         await asyncio.to_thread(self.telemetry.close)
-        if self._token is not None and self.state_dir is not None:
-            await asyncio.to_thread(remove_token, self.state_dir, self.admin_address.port, self._token)
+        if self._desk is not None:
+            await self._desk.close()
 
     def _reloaded(self, result: Result) -> None:
-        """A reload was tried: everything that keeps settings of its own takes over the new ones."""
+        """A reload was tried: count it and tell of it."""
         self.telemetry.metrics.reloaded(ok=not result.problems)
         self.journal.tell("reload", {"ok": not result.problems, **result_document(result)})
-        if result.changed is None:
-            return
-        snapshot = self.engine.generation.snapshot
-        for _, server in self._servers:
-            server.limits = snapshot.server.limits
-        if snapshot.telemetry != self.snapshot.telemetry:
-            self.telemetry.adopt(snapshot.telemetry)
-        self.prober.adopt()
-        self.snapshot = snapshot
-
-    def _make_token(self, directory: Path) -> Secret | None:
-        """Make the operator's token. A sidecar that cannot be managed still serves, so this is no reason to end."""
-        try:
-            return make_token(directory, self.admin_address.port)
-        except StateError as error:
-            # Without the traceback: the reason says it all, and remedies it.
-            logger.error("nobody can manage this sidecar: no admin token", extra={"reason": str(error)})  # noqa: TRY400
-            return None
-
-    async def _listen(self, server: GuardedServer, address: Address) -> Address:
-        loop = asyncio.get_running_loop()
-        try:
-            listener = await loop.create_server(server, address.host, address.port, backlog=1024)
-        except OSError as error:
-            raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
-        self._servers.append((listener, server))
-        return Address(address.host, listener.sockets[0].getsockname()[1])

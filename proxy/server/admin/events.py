@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from aiohttp import HttpVersion11, web
 
 from proxy.envelope import encode
 from proxy.errors import SidestepError
 from proxy.server.admin.journal import Event, Journal, Listener, TooManyListenersError
+from proxy.server.admin.operations import Told, settled
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that whoever is between does not cut the connection."""
@@ -17,7 +17,7 @@ WRITE_TIME = 10.0
 
 
 async def serve_events(
-    http: web.BaseRequest, journal: Journal, snapshot: Callable[[], Mapping[str, Any]], headers: Mapping[str, str]
+    http: web.BaseRequest, journal: Journal, snapshot: Callable[[], Told], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Write events until the listener leaves or the sidecar ends. Raises SidestepError 503 when too many listen."""
     try:
@@ -26,7 +26,7 @@ async def serve_events(
         message = "too many listen already; close one of them"
         raise SidestepError(message, status=503, code="too_many_listeners", retry_after=HEARTBEAT) from None
     try:
-        return await _write(http, listener, Event("snapshot", snapshot()), headers)
+        return await _write(http, listener, Event("snapshot", await settled(snapshot())), headers)
     finally:
         journal.leave(listener)
 

@@ -4,7 +4,6 @@ Every change answers with the new state, and is told to those who listen. Unknow
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from proxy.clock import Clock
 from proxy.config.effective import effective
@@ -14,10 +13,9 @@ from proxy.errors import ClientError, Problem
 from proxy.prober import CheckResult
 from proxy.reload import Reloader, Result
 from proxy.server.admin.journal import Journal
+from proxy.server.admin.operations import Document
 from proxy.statistics import Statistics
 from proxy.status import Moment, provider_status, route_status, statistics_document, status_document
-
-Document = dict[str, Any]
 
 
 class RefusedReloadError(ClientError):
