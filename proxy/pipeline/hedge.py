@@ -66,6 +66,8 @@ class _Race:
         """Ends the first turn from outside when the second has won; what asyncio's own time-outs are made of."""
         self._first_running = False
         self._winner: Turn | None = None
+        self._begun = 0
+        """Attempts made when the second was asked."""
 
     def begin(self) -> None:
         """The first was silent for long enough: ask a second, if the attempt cap and the retry budget have a call."""
@@ -86,9 +88,9 @@ class _Race:
             turn=None,
             step=None,
         )
+        self._begun = len(call.record.attempts)
         call.note("hedge", now, {"sidestep.provider": self._turn.provider.name})
         self._task = asyncio.create_task(self._ask(view))
-        self._task.add_done_callback(self._landed)
 
     async def run(self, following: Handler[Turned]) -> Turned:
         """Return the reply that came first, or the first provider's failure when there is none."""
@@ -114,7 +116,7 @@ class _Race:
         task, view = self._task, self._view
         if task is None or view is None:
             return
-        if self._winner is not view.turn:
+        if self._winner is None or self._winner is not view.turn:
             view.outrun = self._winner is not None
             task.cancel()
             await asyncio.wait({task})
@@ -124,31 +126,24 @@ class _Race:
         self._tell(view)
 
     async def _ask(self, view: Call) -> Turned | None:
-        """The second turn; None when there was nobody to give it to."""
+        """The second turn: it wins if the first still runs, or leaves the field to it. None: nobody could have it."""
+        call = self._call
+        result: Turned | None = None
         try:
-            return await self._second(view)
+            result = await self._second(view)
         except NobodyLeft:
-            return None
+            call.racing = False
         finally:
             view.end_step(self._clock.now())
-
-    def _landed(self, task: asyncio.Task[Turned | None]) -> None:
-        """The second turn is over: it won if the first still runs, or it leaves the field to it."""
-        call, view = self._call, self._view
-        if task.cancelled() or task.exception() is not None or view is None:
-            return
         call.attempts_left += view.attempts_left
-        result = task.result()
         if isinstance(result, Failure) and view.turn is not None:
+            call.racing = False
             call.tried[view.turn.provider.name] = result
             call.windows[view.turn.provider.name] = view.turn.provider.context_window
-        if not self._first_running:
-            return
-        if isinstance(result, Reply):
+        elif isinstance(result, Reply) and self._first_running:
             call.outrun = True
             self._first_runs.reschedule(self._clock.now())
-        else:
-            call.racing = False
+        return result
 
     async def _heard_second(self) -> Reply | None:
         """Wait for the second turn, if there is one; its reply, or None."""
@@ -163,22 +158,24 @@ class _Race:
         return result
 
     def _tell(self, view: Call) -> None:
-        """Note in the record who won, and that the others took part."""
-        if view.turn is None or (second := self._last_of(view.turn)) is None:
+        """Note in the record who won, and that the other took part."""
+        record = self._call.record
+        asked = record.attempts[self._begun :]
+        second = next(
+            (each for each in reversed(asked) if view.turn and each.provider == view.turn.provider.name), None
+        )
+        if second is None:
             return  # nobody was asked after all
-        call = self._call
         if self._winner is not None:
-            call.record.provider = self._winner.provider.name
-        for turn, attempt in ((view.turn, second), (self._turn, self._last_of(self._turn))):
+            record.provider = self._winner.provider.name
+        name = self._turn.provider.name
+        first = next((each for each in reversed(record.attempts) if each.provider == name), None)
+        for turn, attempt in ((self._turn, first), (view.turn, second)):
             if attempt is not None:
                 attempt.hedge = self._part(turn, attempt)
 
-    def _part(self, turn: Turn, attempt: Attempt) -> str:
-        if turn is self._winner:
+    def _part(self, turn: Turn | None, attempt: Attempt) -> str:
+        if self._winner is not None and turn is self._winner:
             return "winner"
         failed = attempt.failure is not None and attempt.failure.error_class is not ErrorClass.CANCELLED
         return "failed" if failed or self._winner is None else "loser"
-
-    def _last_of(self, turn: Turn) -> Attempt | None:
-        attempts = reversed(self._call.record.attempts)
-        return next((each for each in attempts if each.provider == turn.provider.name), None)

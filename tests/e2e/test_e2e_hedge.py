@@ -118,13 +118,14 @@ async def test_a_client_that_leaves_ends_both_calls(stream, p1, p2, pair):
 
 
 async def test_many_hedged_requests_leave_nothing_behind(p1, p2, pair):
-    """Odd requests stall at the primary, even ones at the second; whoever asks is answered by the other."""
+    """Every other request stalls at the primary."""
     p1.schedule = lambda turn: "hang" if turn % 2 else "ok"
     retry = {"budget": {"ratio": "100%", "min": 100}}
     async with running(pair, retry=retry, **HEDGED) as sidecar:
         answers = await asyncio.gather(*(sidecar.chat(f"question {number}") for number in range(40)))
         await nothing_is_held(sidecar)
-        assert await sidecar.metric("sidestep_attempts_total") == len(p1.requests) + len(p2.requests)
+        made = await sidecar.metric("sidestep_attempts_total")
+        assert len(p1.requests) + len(p2.requests) <= made <= 80, "a loser may be closed before its request arrives"
         assert await sidecar.breaker("p1") == "closed"
     echoes = [answer.json()["choices"][0]["message"]["content"].partition("= ")[2] for answer in answers]
     assert echoes == [f"question {number}" for number in range(40)]

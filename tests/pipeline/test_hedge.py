@@ -177,6 +177,15 @@ async def test_when_both_fail_the_next_one_is_asked_and_none_of_them_again():
     assert play.at_rest()
 
 
+@pytest.mark.parametrize("second", [0.999, 1.0, 1.001])
+async def test_two_failures_in_the_same_moment_are_both_remembered(second):
+    play = Play(HEDGED, p1=[fails("broken", delay=2.0)], p2=[fails("broken", delay=second)], p3=[good()])
+
+    assert (await play.ask()).body == b"fine"
+    assert play.network.calls == ["p1", "p2", "p3"]
+    assert play.at_rest()
+
+
 async def test_when_all_fail_the_error_names_all_of_them():
     play = Play(HEDGED, p1=[fails("broken", delay=3.0)], p2=[fails("broken", delay=9.0)])
     with pytest.raises(AllProvidersFailed, match=r"asked: .*p1"):
@@ -218,6 +227,18 @@ async def test_a_client_that_leaves_ends_both():
     assert play.at_rest()
 
 
+async def test_a_client_that_leaves_in_the_moment_of_the_hedge_leaves_nothing_behind():
+    play = Play(HEDGED, p1=[hangs()], p2=[hangs()])
+    task = asyncio.create_task(play.ask())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_at(1001.0, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert play.at_rest()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_client_that_leaves_while_only_the_second_runs_ends_it():
     play = Play(HEDGED, p1=[fails("broken", delay=2.0)], p2=[hangs()])
     task = asyncio.create_task(play.ask())
@@ -255,6 +276,16 @@ async def test_a_single_call_is_not_hedged():
     await play.ask()
 
     assert play.network.calls == ["p1"]
+
+
+async def test_a_degradation_s_turn_may_be_hedged_too():
+    policy = HEDGED | {"degrade": (DegradeStep(model="small"),), "attempts": 6}
+    failed = says("server_error", 500)
+    play = Play(policy, p1=[failed, hangs()], p2=[failed, good()])
+
+    assert (await play.ask()).body == b"fine"
+    assert parts(play) == [("p1", ""), ("p2", ""), ("p1", "loser"), ("p2", "winner")]
+    assert play.at_rest()
 
 
 async def test_what_is_kept_back_for_a_degradation_is_not_spent_on_a_hedge():
