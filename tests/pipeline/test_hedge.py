@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
-from staging import Play, event, fails, good, hangs, says, stream, text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from staging import Play, VirtualLoop, event, fails, good, hangs, says, stream, text
 
 from proxy.config.snapshot import Concurrency, DegradeStep, Hedge, Quantile, RetryBudget, RetrySettings
 from proxy.errors import AllProvidersFailed, DeadlineExceeded, ProviderVerdict
@@ -382,3 +384,71 @@ async def test_without_hedging_there_is_no_such_step():
     await play.ask()
 
     assert "hedge" not in [step.name for step in play.record.steps]
+
+
+# Whatever happens
+
+MOMENTS = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+ENDINGS = st.one_of(
+    st.builds(lambda delay: ("good", delay), MOMENTS),
+    st.builds(lambda delay: ("fails", delay), MOMENTS),
+    st.builds(lambda delay: ("streams", delay), MOMENTS),
+    st.builds(lambda delay: ("breaks", delay), MOMENTS),
+    st.just(("hangs", 0.0)),
+)
+
+
+def script(ending, *, streaming):
+    kind, delay = ending
+    if kind == "hangs":
+        return hangs()
+    if kind == "fails":
+        return fails("broken", delay=delay)
+    if kind == "breaks":
+        return stream("role", delay, "bad")
+    return stream("role", delay, "out", 0.5, "end") if streaming else good(delay=delay)
+
+
+async def one_request(play, *, streaming, leaves_at):
+    """Ask and read to the end, or leave in the middle of it."""
+
+    async def ask():
+        reply = await play.ask(stream=streaming)
+        if reply.stream is not None:
+            try:
+                await text(reply)
+            finally:
+                reply.stream.close()
+
+    task = asyncio.create_task(ask())
+    if leaves_at is not None:
+        asyncio.get_running_loop().call_later(leaves_at, task.cancel)
+    await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()):
+        assert isinstance(error, AllProvidersFailed), error
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@settings(max_examples=150)
+@given(
+    st.tuples(ENDINGS, ENDINGS, ENDINGS),
+    st.booleans(),
+    st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])),
+    st.integers(1, 4),
+)
+def test_nothing_is_left_open_and_no_call_is_one_too_many(endings, streaming, leaves_at, attempts):
+    async def scene():
+        names = ("p1", "p2", "p3")
+        play = Play(
+            HEDGED | {"attempts": attempts},
+            **{name: [script(each, streaming=streaming)] for name, each in zip(names, endings, strict=True)},
+        )
+        await one_request(play, streaming=streaming, leaves_at=leaves_at)
+        assert play.at_rest()
+        assert len(play.network.calls) <= attempts
+        assert sum(part == "winner" for _, part in parts(play)) <= 1
+        assert all(attempt.ended for attempt in play.record.attempts)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(scene())
