@@ -128,6 +128,7 @@ def _condition(provider: Provider, states: Sequence[ProviderState], at: Moment, 
             "state": told.breaker_state,
             "failure_count": max(state.breaker.failure_count for state in states),
             "opens_until": None if until is None else at.epoch(until),
+            "open_since": None if breaker.open_since is None else at.epoch(breaker.open_since),
         },
         "cool_down": {
             "remaining": told.cooldown_seconds,

@@ -75,7 +75,12 @@ def test_nothing_is_known_of_a_provider_that_nobody_asked(registry):
     assert one["health"]["status"] == "unknown"
     assert one["performance"]["requests"] == 0
     assert one["performance"]["p50"] is None
-    assert one["circuit_breaker"] == {"state": "closed", "failure_count": 0, "opens_until": None}
+    assert one["circuit_breaker"] == {
+        "state": "closed",
+        "failure_count": 0,
+        "opens_until": None,
+        "open_since": None,
+    }
 
 
 def test_an_open_breaker_says_until_when_in_epoch_seconds(registry):
@@ -83,6 +88,7 @@ def test_an_open_breaker_says_until_when_in_epoch_seconds(registry):
     breaker = status(registry)["providers"]["one"]["circuit_breaker"]
     assert breaker["state"] == "open"
     assert breaker["opens_until"] == AT.wall + 30.0
+    assert breaker["open_since"] == AT.wall
 
 
 def test_a_provider_is_as_badly_off_as_its_worst_endpoint(registry):

@@ -50,6 +50,7 @@ class Breaker:
         "_epoch",
         "_failures",
         "_open_length",
+        "_open_since",
         "_probe_successes",
         "_probes",
         "_recovered_at",
@@ -60,6 +61,7 @@ class Breaker:
     def __init__(self) -> None:
         self._epoch = 0
         self._until: float | None = None
+        self._open_since: float | None = None
         self._open_length = 0.0
         self._trips = 0
         """Openings in a row, without a lasting recovery between them; each doubles the open time."""
@@ -80,6 +82,11 @@ class Breaker:
     def opens_until(self) -> float | None:
         """Monotonic time at which it half-opens; None when it is closed."""
         return self._until
+
+    @property
+    def open_since(self) -> float | None:
+        """Monotonic time at which it last left closed; None when it is closed. A probe that fails does not move it."""
+        return self._open_since
 
     @property
     def recovered_at(self) -> float | None:
@@ -160,11 +167,13 @@ class Breaker:
         doubled = settings.open_for * 2.0 ** min(self._trips, _MOST_DOUBLINGS)
         self._open_length = min(settings.max_open_for, doubled) * (1.0 + _JITTER * draw)
         self._until = now + self._open_length
+        self._open_since = now if self._open_since is None else self._open_since
         self._trips += 1
         self._begin_epoch()
 
     def _close(self, now: float) -> None:
         self._until = None
+        self._open_since = None
         self._failures = 0
         self._recovered_at = now
         self._closed_ratio.clear()

@@ -93,6 +93,13 @@ def test_a_probe_that_fails_doubles_the_open_time(opened):
     assert opened.opens_until == 310.0
 
 
+def test_it_tells_since_when_it_has_not_been_closed_however_many_probes_failed(opened):
+    fail(opened, 130.0)
+    assert opened.open_since == 100.0
+    succeed(opened, 190.0)
+    assert opened.open_since is None
+
+
 def test_the_open_time_grows_no_further_than_its_bound(opened):
     for _ in range(100):
         now = opened.opens_until
