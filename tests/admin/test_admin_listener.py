@@ -76,7 +76,6 @@ async def test_a_page_from_here_may_ask(operator):
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/admin",
         "/admin/",
         "/admin/nothing",
@@ -94,6 +93,12 @@ async def test_a_page_from_here_may_ask(operator):
         "/admin/providers//disable",
         "/ADMIN/status",
         "/dashboard/%2e%2e/admin/status",
+        "/dashboard/../admin/status",
+        "/dashboard/",
+        "/dashboard/index.html",
+        "/dashboard//style.css",
+        "/dashboard/%73tyle.css",
+        "//",
     ],
 )
 async def test_no_other_spelling_of_a_path_reaches_anything(operator, path):

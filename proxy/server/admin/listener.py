@@ -1,4 +1,4 @@
-"""The operator's listener: probes and metrics for anyone, everything below `/admin/` for whoever has the token.
+"""The operator's listener: probes, metrics and the dashboard's page for anyone, `/admin/` for whoever has the token.
 
 Paths are compared as they stand on the wire: nothing is decoded or tidied up, so no other spelling reaches anything.
 """
@@ -18,13 +18,15 @@ from proxy.config.snapshot import Admin, Limits
 from proxy.envelope import encode, error_document
 from proxy.errors import ClientError, SidestepError
 from proxy.server.admin.access import check_host, check_origin, check_token
+from proxy.server.admin.dashboard.serving import HEADERS as PAGE_HEADERS
+from proxy.server.admin.dashboard.serving import file_at
 from proxy.server.admin.events import serve_events
-from proxy.server.admin.management import Document, Management, RefusedReloadError, problem_document
+from proxy.server.admin.management import RefusedReloadError, problem_document
+from proxy.server.admin.operations import Document, Operations, Pages, Told, settled
 from proxy.server.answer import SERVER_NAME, error_response
 from proxy.server.body import read_body
 from proxy.server.probe import probe
 from proxy.server.request import parse_document
-from proxy.telemetry.metrics import Metrics
 
 logger = logging.getLogger("sidestep.admin")
 
@@ -56,7 +58,7 @@ class AdminListener:
     """Handles every request on `server.admin.listen`."""
 
     def __init__(
-        self, settings: Admin, limits: Limits, management: Management, metrics: Metrics, ready: Callable[[], bool]
+        self, settings: Admin, limits: Limits, management: Operations, metrics: Pages, ready: Callable[[], bool]
     ) -> None:
         self.token = settings.token
         """Set later when one is made for the port; without one nobody manages anything."""
@@ -70,7 +72,7 @@ class AdminListener:
             "/admin/stats": _told("GET", management.statistics),
             "/admin/stats/reset": _told("POST", management.reset_statistics),
             "/admin/overrides/reset": _told("POST", management.reset_overrides),
-            "/admin/reload": _awaited("POST", management.reload),
+            "/admin/reload": _told("POST", management.reload),
             "/admin/config": _told("GET", management.config),
             "/admin/requests": _told("GET", management.requests),
             "/admin/events": Resource("GET", self._events),
@@ -102,10 +104,13 @@ class AdminListener:
         check_origin(http.headers.get("origin"), authority)
         if path == "/metrics":
             _check_method(http, "GET", "HEAD")
-            body, content_type = self._metrics.render(http.headers.get("accept", ""))
+            body, content_type = await settled(self._metrics.render(http.headers.get("accept", "")))
             return web.Response(body=body, headers={**HEADERS, "content-type": content_type})
         if management:
             check_token(http.headers.get("authorization", ""), self.token)
+        elif (file := file_at(path)) is not None:
+            _check_method(http, "GET", "HEAD")
+            return web.Response(body=file.body, headers={**HEADERS, **PAGE_HEADERS, "content-type": file.content_type})
         resource = self._resource(path) if management else None
         if resource is None:
             raise ClientError("there is nothing here", status=404, code="not_found")
@@ -121,14 +126,14 @@ class AdminListener:
         if route is not None:
             return Resource("PUT", partial(self._choose_strategy, route))
         if verb == "check":
-            return _awaited("POST", partial(self._management.check, provider))
+            return _told("POST", partial(self._management.check, provider))
         return _told("POST", partial(self._management.enable, provider, enabled=verb == "enable"))
 
     async def _choose_strategy(self, name: str, http: web.BaseRequest) -> web.StreamResponse:
         headers = {key.lower(): value for key, value in http.headers.items()}
         body = await read_body(http, headers, self._limits)
         http[_ASKED] = document = parse_document(body)
-        return _json(self._management.choose_strategy(name, document))
+        return _json(await settled(self._management.choose_strategy(name, document)))
 
     async def _events(self, http: web.BaseRequest) -> web.StreamResponse:
         return await serve_events(http, self._management.journal, self._management.status, HEADERS)
@@ -140,16 +145,9 @@ def description() -> Document:
     return document
 
 
-def _told(method: str, make: Callable[[], Document]) -> Resource:
+def _told(method: str, make: Callable[[], Told]) -> Resource:
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
-        return _json(make())
-
-    return Resource(method, handle)
-
-
-def _awaited(method: str, make: Callable[[], Awaitable[Document]]) -> Resource:
-    async def handle(_: web.BaseRequest) -> web.StreamResponse:
-        return _json(await make())
+        return _json(await settled(make()))
 
     return Resource(method, handle)
 

@@ -1,0 +1,202 @@
+/** The page's heart: takes in what the sidecar tells, and draws it at most four times a second. */
+
+import { Refused, actions, ask, now, token } from "./api.js";
+import { condition, Since } from "./condition.js";
+import { at, say, show } from "./dom.js";
+import { knock, open } from "./entry.js";
+import { listen } from "./events.js";
+import { Happenings } from "./happenings.js";
+import { History } from "./history.js";
+import { listenToKeys } from "./keys.js";
+import { Link } from "./link.js";
+import { Providers } from "./providers.js";
+import { Requests } from "./requests.js";
+import { Routes } from "./routes.js";
+import { makeTiles } from "./tiles.js";
+import { showVerdict, verdict } from "./verdict.js";
+import { clock, count, percent, several, span } from "./words.js";
+
+const POLL = 2000;
+const FRAME = 250;
+const NEWS = new Set(["breaker", "override", "reload"]); // after these the status is another one
+
+const since = new Since();
+const history = new History();
+const link = new Link(at("link"));
+const drawTiles = makeTiles(at("tiles"));
+const requests = new Requests({
+  place: at("requests"), none: at("requests-none"), held: at("held"), trouble: at("trouble"), pause: at("pause"),
+});
+const happenings = new Happenings({ place: at("events"), none: at("events-none"), announcer: at("announcer") });
+const providers = new Providers(at("providers"), {
+  toggle: (name, enabled) =>
+    act(() => (enabled ? actions.enable(name) : actions.disable(name)), () => `${name} is ${enabled ? "enabled" : "disabled"}.`),
+  check: (name) => act(() => actions.check(name), (told) => `${name}: ${told.checks.map(finding).join("; ") || "nothing to check"}.`),
+});
+const routes = new Routes(at("routes"), (name, strategy) =>
+  act(() => actions.choose(name, strategy), () => `${name} follows ${strategy.replaceAll("_", " ")}.`));
+
+let status = null;
+let session = null;
+let frame = null;
+let toast = null;
+
+/** Begin to show a sidecar that let us in. */
+function enter(first) {
+  session = new AbortController();
+  for (const id of ["dashboard", "leave", "help"]) show(at(id), true);
+  take(first);
+  listen({ heard: hear, joined, lost: parted, signal: session.signal });
+  poll(session.signal);
+}
+
+/** Stop showing it, and ask for the token again. */
+function leave(problem = "") {
+  session?.abort();
+  session = null;
+  token.forget();
+  for (const id of ["dashboard", "leave", "help", "link"]) show(at(id), false);
+  open(problem);
+}
+
+async function poll(signal) {
+  while (!signal.aborted) {
+    if (!document.hidden) await refresh();
+    await new Promise((resolve) => setTimeout(resolve, POLL));
+  }
+}
+
+async function refresh() {
+  try {
+    take(await ask("GET", "/admin/status"));
+  } catch (refused) {
+    lost(refused);
+  }
+}
+
+/** The stream is open: fetch what happened while it was not. */
+async function joined() {
+  link.stream(true);
+  try {
+    const { requests: past } = await ask("GET", "/admin/requests");
+    for (const entry of past.toReversed()) note(entry, { past: true });
+  } catch (refused) {
+    lost(refused);
+  }
+}
+
+function parted(refused) {
+  link.stream(false, refused.message);
+  lost(refused);
+}
+
+/** An answer failed to come: told by the age of what is shown, unless it was the token. */
+function lost(refused) {
+  if (!(refused instanceof Refused)) throw refused;
+  if (!session) return;
+  if (refused.status === 401) leave("The sidecar has another token now.");
+  else schedule();
+}
+
+function hear({ name, data }) {
+  if (name === "snapshot") take(data);
+  else if (name === "request") note(data);
+  else happenings.add({ name, data }, now());
+  if (name === "dropped") history.addUnseen(data.events, now());
+  if (NEWS.has(name)) refresh();
+  link.hear(now());
+  schedule();
+}
+
+function note(entry, { past = false } = {}) {
+  if (!requests.add(entry)) return;
+  history.add(entry);
+  if (past && entry.failover) tellOf(entry);
+}
+
+/** The failovers of a request of the past, from its ladder. */
+function tellOf({ attempts, time }) {
+  attempts.slice(1).forEach(({ provider: to }, index) => {
+    const { provider: from, class: reason } = attempts[index];
+    if (from !== to) happenings.add({ name: "failover", data: { from, to, reason } }, time, { quietly: true });
+  });
+}
+
+function take(document) {
+  status = document;
+  link.hear(now());
+  schedule();
+}
+
+/** Do something by hand and say what came of it. */
+async function act(action, words) {
+  try {
+    const told = await action();
+    notify(words(told));
+  } catch (refused) {
+    if (!(refused instanceof Refused)) throw refused;
+    notify(`Not done: ${refused.message}.`, "bad");
+  }
+  await refresh();
+}
+
+const finding = ({ finding: found, seconds, error }) => `${found}${error ? ` (${error})` : ""} in ${Math.round(seconds * 1000)} ms`;
+
+function notify(text, tone = "good") {
+  clearTimeout(toast);
+  at("toast").dataset.tone = tone;
+  show(at("toast"), true);
+  say(at("toast"), text);
+  toast = setTimeout(() => show(at("toast"), false), 6000);
+}
+
+function schedule() {
+  frame ??= setTimeout(() => {
+    frame = null;
+    if (status && session) drawAll();
+  }, FRAME);
+}
+
+function drawAll() {
+  const time = now();
+  const conditions = Object.fromEntries(
+    Object.entries(status.providers).map(([name, provider]) => [name, condition(provider, time)]));
+  const sinceWords = Object.fromEntries(
+    Object.entries(status.providers).map(([name, provider]) => [name, since.words(name, conditions[name], provider, time)]));
+  history.trim(time);
+  showVerdict(at("verdict"), verdict(status, conditions, sinceWords), status);
+  drawTiles(history, time);
+  providers.update(status, conditions, sinceWords, history, time);
+  routes.update(status, conditions);
+  requests.update();
+  happenings.update();
+  link.update(time);
+  drawCounts();
+}
+
+function drawCounts() {
+  const { statistics, providers: known, routes: paths } = status;
+  const byHand = [...Object.values(known), ...Object.values(paths)].filter((each) => each.overridden).length;
+  show(at("take-back"), byHand > 0);
+  say(at("take-back"), `Take back ${several(byHand, "change")} by hand`);
+  say(at("about"), `generation ${status.generation.slice(0, 8)} · up ${span(status.uptime)}`);
+  const answered = statistics.total_requests ? `, ${percent(statistics.success_rate)} answered` : "";
+  const failed = statistics.failover_count ? `, ${count(statistics.failover_count)} failed over` : "";
+  say(at("counts"), `Since ${clock(statistics.since)}: ${several(statistics.total_requests, "request")}${answered}${failed}`);
+}
+
+at("leave").addEventListener("click", () => leave());
+at("take-back").addEventListener("click", () => act(actions.takeBack, () => "As the files say again."));
+at("reset-counts").addEventListener("click", () => act(actions.resetCounts, () => "Counting from 0."));
+at("reload").addEventListener("click", () => act(actions.reload, (told) => `Files read: generation ${told.generation.slice(0, 8)}.`));
+listenToKeys({
+  j: () => providers.step(1),
+  k: () => providers.step(-1),
+  e: () => providers.press("toggle"),
+  c: () => providers.press("check"),
+  f: () => at("trouble").click(),
+  p: () => at("pause").click(),
+  t: () => at("theme").click(),
+});
+setInterval(schedule, 1000);
+knock(enter);
