@@ -1,0 +1,153 @@
+"""A scripted outage as its operator sees it: Debian's Prometheus scrapes the real program, and the alerts tell of it.
+
+The shipped rules, with minutes made into seconds; see `prometheus.py`.
+"""
+
+import asyncio
+import json
+import re
+import signal
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from lab.configuration import provider, routes, write
+from lab.sidecar import eventually, process
+from lab.upstream import Upstream
+from prometheus import DEPLOY, hurried, prometheus
+
+WITHIN = 30.0
+"""Seconds; what is waited for takes two to five."""
+QUICK_BREAKER = {"failures": 3, "open_for": "300ms", "max_open_for": "600ms"}
+QUIET = {"Overloaded", "OverheadHigh", "SpansDropped", "LogLinesDropped", "RetryBudgetExhausted", "ProviderRefuses"}
+"""Alerts that this outage is no reason for; their stories are in deploy/alerts.test.yaml."""
+EMPTY = {"Repeats, hedges, maybe billed"}
+"""Panels that have nothing to show of it, at least in part."""
+
+pytestmark = pytest.mark.needs_promtool
+
+
+@asynccontextmanager
+async def asked(program):
+    """Keep asking, twenty times a second, whatever the answers are."""
+
+    async def ask_on():
+        while True:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await program.chat("hello")
+            await asyncio.sleep(0.05)
+
+    asking = asyncio.create_task(ask_on())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
+def fires(server, *alerts):
+    async def condition():
+        return set(alerts) <= await server.firing()
+
+    return condition
+
+
+def is_quiet(server):
+    async def condition():
+        return not await server.firing()
+
+    return condition
+
+
+async def test_the_alerts_tell_of_an_outage_while_it_lasts_and_of_nothing_else(tmp_path):
+    async with Upstream("p1") as p1, Upstream("p2") as p2:
+        pair = routes({"primary": provider(p1, retries=0), "secondary": provider(p2, retries=0)})
+        async with (
+            process(pair, breaker=QUICK_BREAKER) as program,
+            prometheus(tmp_path, [f"127.0.0.1:{program.admin_port}"]) as server,
+            asked(program),
+        ):
+            await eventually(scraped(server), WITHIN)
+            assert await server.firing() == set()
+
+            # every third answer of the primary is a 503: too few for its breaker, enough for the operator
+            p1.schedule = lambda turn: "ok" if turn % 3 else "status:503"
+            await eventually(fires(server, ("FailoverRateHigh", "")), WITHIN)
+            assert await server.firing() == {("FailoverRateHigh", "")}
+
+            # now all of them are: it is skipped, so that hardly any request has to change its provider
+            p1.schedule, p1.fault = None, "status:503"
+            await eventually(fires(server, ("ProviderDown", "primary")), WITHIN)
+            assert await server.firing() <= {("FailoverRateHigh", ""), ("ProviderDown", "primary")}
+
+            # the secondary dies too: nobody is left
+            await p2.go_down()
+            both = ("AllProvidersDown", ""), ("ClientErrors", ""), ("ProviderDown", "secondary")
+            await eventually(fires(server, *both), WITHIN)
+
+            # both are back: every alert ends by itself
+            await p2.come_back()
+            p1.fault = "ok"
+            await eventually(is_quiet(server), WITHIN)
+
+            # and a sidecar that is gone is told of as well
+            program.child.send_signal(signal.SIGKILL)
+            await program.ended()
+            await eventually(fires(server, ("SidestepDown", "")), WITHIN)
+
+
+async def test_a_configuration_that_was_refused_is_told_of_until_it_is_mended(tmp_path):
+    async with Upstream("p1") as p1:
+        documents = routes({"p1": p1})
+        file = write(tmp_path, documents, {})
+        async with (
+            process(documents, "--routes", str(file)) as program,
+            prometheus(tmp_path, [f"127.0.0.1:{program.admin_port}"]) as server,
+        ):
+            file.write_text(json.dumps(documents | {"rutes": []}))
+            await eventually(fires(server, ("ConfigRefused", "")), WITHIN)
+            file.write_text(json.dumps(documents))
+            await eventually(is_quiet(server), WITHIN)
+
+
+async def test_every_panel_of_the_dashboard_shows_something_of_an_outage(tmp_path):
+    panels = json.loads((DEPLOY / "grafana" / "dashboards" / "sidestep.json").read_text())["panels"]
+    queries = [(panel["title"], each["expr"]) for panel in panels for each in panel.get("targets", ())]
+    async with Upstream("p1", fault="status:503") as p1, Upstream("p2") as p2:
+        pair = routes({"primary": provider(p1, retries=1), "secondary": p2})
+        async with (
+            process(pair, breaker=QUICK_BREAKER) as program,
+            prometheus(tmp_path, [f"127.0.0.1:{program.admin_port}"]) as server,
+            asked(program),
+        ):
+            for title, query in queries:
+                written = query.replace("$__rate_interval", "4s").replace("$instance", ".*")
+                assert "$" not in written
+                if title in EMPTY:
+                    await server.query(written)
+                    continue
+
+                async def shown(written=written):
+                    return bool(await server.query(written))
+
+                await eventually(shown, WITHIN)
+
+
+def scraped(server):
+    async def condition():
+        return len(await server.query("rate(sidestep_requests_total[3s]) > 0")) > 0
+
+    return condition
+
+
+def test_hurrying_touches_times_and_nothing_else():
+    rules = (DEPLOY / "alerts.yaml").read_text()
+    assert len(re.findall(r"\[\d+s\]|for: \d+s", hurried(rules))) == len(re.findall(r"\[\d+m\]|for: \d+m", rules)) > 12
+    assert re.sub(r"(\[|for: )(\d+)s", r"\1\2m", hurried(rules)) == rules
+
+
+async def test_the_alerts_that_stayed_quiet_are_all_the_others():
+    """So that a new alert finds its way into the outage, or onto the list of those that it does not concern."""
+    names = set(re.findall(r"- alert: (\w+)", (DEPLOY / "alerts.yaml").read_text()))
+    told = {"ProviderDown", "FailoverRateHigh", "AllProvidersDown", "ClientErrors", "SidestepDown", "ConfigRefused"}
+    assert names == told | QUIET
