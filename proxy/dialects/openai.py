@@ -14,8 +14,9 @@ from proxy.dialects.answers import judge, judge_listing
 from proxy.dialects.base import StreamReader
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.classify import Phrase, Signals, failure_of, told_by
-from proxy.dialects.documents import mapping, write_json
+from proxy.dialects.documents import mapping
 from proxy.dialects.event_stream import TypedGrammar
+from proxy.dialects.splice import changed
 from proxy.dialects.stream import EventReader
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Answer, Expect, Head, Operation, Request, WireRequest
@@ -225,4 +226,4 @@ def _body(request: Request, provider: Provider, model: str) -> bytes:
         changes["model"] = model
     if request.stream and request.operation in CHUNKED and provider.stream_usage and not request.wants_usage:
         changes["stream_options"] = {**mapping(document.get("stream_options")), "include_usage": True}
-    return write_json({**document, **changes}) if changes else request.body
+    return changed(request.body, document, changes) if changes else request.body

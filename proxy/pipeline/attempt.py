@@ -199,7 +199,7 @@ async def _receive(
     """Read a good status to the first real output (a stream) or to its end (a plain answer)."""
     call = settlement.call
     try:
-        async with asyncio.timeout_at(settlement.first_output_by) as scope:
+        async with asyncio.timeout_at(None if upstream.arrived else settlement.first_output_by) as scope:
             reader = dialect.reader(call.request, wire, upstream.head, keep_text=keep_text)
             if reader is not None:
                 return await open_stream(settlement, reader, upstream, secrets)

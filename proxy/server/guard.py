@@ -103,7 +103,7 @@ class GuardedConnection(RequestHandler):
         super().data_received(data)
         if self._request_count != before or self._current_request is not None:
             self._stop_timer()
-        elif self._header_timer is None and not self._messages and self._waiter is not None:
+        elif self._header_timer is None and not self._messages:
             self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
 
     def handle_error(

@@ -6,6 +6,8 @@ MAX_RATIO = 100
 """Unpacked bytes per packed byte; text rarely passes 20."""
 FREE = 1024 * 1024
 """Unpacked bytes for which the ratio is not looked at: short repetitive answers may well pass it."""
+SLICE = 64 * 1024
+"""Bytes unpacked before the ratio is looked at again."""
 
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -27,16 +29,19 @@ class Inflater:
         """Return what unpacks from these bytes. Raises InflateError."""
         if self._zlib is None:
             raise InflateError("the provider packed its answer in a way that was not asked for")
-        self._packed += len(data)
-        room = max(FREE, self._packed * MAX_RATIO) - self._plain + 1
-        try:
-            plain = self._zlib.decompress(data, room)
-        except zlib.error as error:
-            raise InflateError("the provider's answer does not unpack") from error
-        self._plain += len(plain)
-        if len(plain) >= room:
-            raise InflateError(f"the provider's answer unpacks to more than {MAX_RATIO} times its size")
-        return plain
+        pieces = []
+        while data:
+            try:
+                pieces.append(self._zlib.decompress(data, SLICE))
+            except zlib.error as error:
+                raise InflateError("the provider's answer does not unpack") from error
+            rest = self._zlib.unconsumed_tail
+            self._packed += len(data) - len(rest)
+            self._plain += len(pieces[-1])
+            if self._plain > max(FREE, self._packed * MAX_RATIO):
+                raise InflateError(f"the provider's answer unpacks to more than {MAX_RATIO} times its size")
+            data = rest
+        return b"".join(pieces)
 
     def close(self) -> bytes:
         """Say that all has come; returns the rest. Raises InflateError when the end is missing."""

@@ -187,7 +187,7 @@ bodies = st.binary(max_size=40) | st.sampled_from(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(list(Operation)), media_types, bodies)
+@given(st.sampled_from([each for each in Operation if each is not Operation.OTHER]), media_types, bodies)
 def test_no_body_raises(operation, media_type, body):
     for name in DIALECTS:
         result = decode(body, operation, Head(200, {"content-type": media_type}), name)

@@ -87,6 +87,7 @@ class ScriptedUpstream:
     """Plays a script as `transport.session.Upstream` would."""
 
     method = "POST"
+    arrived = False
 
     def __init__(self, script):
         self._script = script

@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -68,3 +69,16 @@ def test_a_repetitive_answer_of_some_size_is_no_bomb():
     data = b"a" * (FREE - 1)
 
     assert unpacked("gzip", gzip.compress(data)) == data
+
+
+def test_a_bomb_in_one_piece_is_found_before_it_has_grown():
+    bomb = gzip.compress(bytes(100 * 1024 * 1024))
+    inflater = Inflater("gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InflateError):
+            inflater.feed(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 1024 * 1024
