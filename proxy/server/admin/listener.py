@@ -108,6 +108,8 @@ class AdminListener:
             return web.Response(body=body, headers={**HEADERS, "content-type": content_type})
         if management:
             check_token(http.headers.get("authorization", ""), self.token)
+            if (http.content_length or 0) > MAX_BODY:
+                raise ClientError(f"the body is larger than {MAX_BODY} bytes", status=413, code="body_too_large")
         elif (file := file_at(path)) is not None:
             _check_method(http, "GET", "HEAD")
             return web.Response(body=file.body, headers={**HEADERS, **PAGE_HEADERS, "content-type": file.content_type})
