@@ -219,7 +219,9 @@ def test_make_would_run_what_the_page_promises(block, environment):
 
 @each("python")
 def test_a_snippet_runs_and_prints_an_answer(block, demo, environment, tmp_path):
-    done = run([sys.executable, "-c", here(block.text, demo)], tmp_path, environment)
+    write_files(tmp_path, files_of(block.page))
+    answering = {"POLLINATIONS_TEXT_API": demo["SIDESTEP"] + "/chat/completions"}
+    done = run([sys.executable, "-c", here(block.text, demo)], tmp_path, environment | answering)
     assert done.returncode == 0, done.stderr
     assert "The simulated provider" in done.stdout
 
