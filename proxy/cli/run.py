@@ -2,17 +2,17 @@
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
 from aiohttp import http_parser
 
+from proxy.cli.loop import loop_factory
 from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Address, Snapshot
 from proxy.errors import ConfigError
@@ -21,11 +21,13 @@ from proxy.server import descriptors
 from proxy.server.admin.token_file import state_directory
 from proxy.server.listening import ListenError
 from proxy.server.sidecar import Sidecar
+from proxy.telemetry.log_writer import LogWriter, write_shared
 from proxy.telemetry.logs import Closer, configure
 
 EXIT_CONFIG = 1
 EXIT_UNREADABLE = 2
 EXIT_LISTEN = 3
+MOST_WORKERS = 64
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,6 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--policies", type=Path, metavar="DIR", help="default: policies/ beside the routes file")
     parser.add_argument("--listen", type=_address, metavar="HOST:PORT", help="wins over server.listen")
     parser.add_argument("--admin", type=_address, metavar="HOST:PORT", help="wins over server.admin.listen")
+    parser.add_argument(
+        "--workers", type=_workers, default=1, metavar="N", help="processes that serve (default: %(default)s)"
+    )
     parser.add_argument(
         "--state-dir", type=Path, metavar="DIR", help="where an admin token is kept when none is configured"
     )
@@ -63,24 +68,41 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{'.'.join(map(str, path))}: {reason}", file=sys.stderr)
         return EXIT_CONFIG
     descriptors.raise_limit()
-    closer = configure(arguments.log_format, arguments.log_level)
+    writer = LogWriter(write_shared()) if arguments.workers > 1 else None
+    closer = configure(arguments.log_format, arguments.log_level, writer)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(snapshot, source, state_directory(arguments.state_dir, os.environ), closer))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(serve(lambda: _service(arguments, snapshot, source, closer)))
     finally:
         closer.close()
 
 
-async def serve(snapshot: Snapshot, source: Source, state_dir: Path, logs: Closer) -> int:
+class Service(Protocol):
+    """What a program runs: a sidecar in this process, or one in several."""
+
+    async def start(self) -> None:
+        """Serve. Raises ListenError."""
+
+    async def reload(self) -> None:
+        """Read the files again."""
+
+    async def drain(self) -> None:
+        """Take no more, and finish what has begun."""
+
+    async def close(self) -> None:
+        """End at once."""
+
+
+async def serve(make: Callable[[], Service]) -> int:
     """Serve until the first signal, drain until the second or until everything has ended."""
-    sidecar = Sidecar(snapshot, source, state_dir=state_dir, logs=logs)
+    service = make()
     first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (second if first.is_set() else first).set()
 
     def reload() -> None:
-        reloading = asyncio.ensure_future(sidecar.reload())
+        reloading = asyncio.ensure_future(service.reload())
         reloads.add(reloading)
         reloading.add_done_callback(reloads.discard)
 
@@ -90,10 +112,10 @@ async def serve(snapshot: Snapshot, source: Source, state_dir: Path, logs: Close
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        await sidecar.start()
+        await service.start()
         loop.add_signal_handler(signal.SIGHUP, reload)
         await first.wait()
-        draining = asyncio.ensure_future(sidecar.drain())
+        draining = asyncio.ensure_future(service.drain())
         hurried = asyncio.ensure_future(second.wait())
         await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, hurried):
@@ -102,8 +124,21 @@ async def serve(snapshot: Snapshot, source: Source, state_dir: Path, logs: Close
         print(error, file=sys.stderr)
         return EXIT_LISTEN
     finally:
-        await sidecar.close()
+        await service.close()
     return 0
+
+
+def _service(arguments: argparse.Namespace, snapshot: Snapshot, source: Source, logs: Closer) -> Service:
+    """One process for one worker; a parent and its workers for more."""
+    state_dir = state_directory(arguments.state_dir, os.environ)
+    if arguments.workers == 1:
+        return Sidecar(snapshot, source, state_dir=state_dir, logs=logs)
+    # Here, so that only those who want workers wait for it.
+    from proxy.workers.crew import LineStyle  # noqa: PLC0415
+    from proxy.workers.supervisor import Supervisor  # noqa: PLC0415
+
+    lines = LineStyle(arguments.log_format, arguments.log_level)
+    return Supervisor(snapshot, source, workers=arguments.workers, lines=lines, state_dir=state_dir, logs=logs)
 
 
 def _with_addresses(snapshot: Snapshot, arguments: argparse.Namespace) -> Snapshot:
@@ -117,15 +152,14 @@ def _with_addresses(snapshot: Snapshot, arguments: argparse.Namespace) -> Snapsh
     return replace(snapshot, server=server, written=written)
 
 
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {MOST_WORKERS}")
+    return int(text)
+
+
 def _address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is not HOST:PORT")
     return Address(host.strip("[]"), int(port))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop where it is installed, else asyncio's own loop."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    return cast("Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop)

@@ -1,9 +1,9 @@
 """Binding an address, or saying in one sentence why that cannot be."""
 
 import asyncio
+from collections.abc import Callable
 
 from proxy.config.snapshot import Address
-from proxy.server.guard import GuardedServer
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -14,9 +14,11 @@ class ListenError(Exception):
 
 
 async def listen(
-    server: GuardedServer, address: Address, *, shared: bool = False, serving: bool = True
+    server: Callable[[], asyncio.BaseProtocol], address: Address, *, shared: bool = False, serving: bool = True
 ) -> tuple[asyncio.Server, Address]:
-    """Serve at an address; the address in the answer is the real one (port 0 is resolved). Raises ListenError.
+    """Serve at an address, each connection by a new `server()`. Raises ListenError.
+
+    The address in the answer is the real one (port 0 is resolved).
 
     `shared` lets other processes of this user bind it too (SO_REUSEPORT, Linux 3.9): the system deals new connections
     out among those that listen. Without `serving` it is bound and takes no connection yet.

@@ -105,3 +105,23 @@ def write_to(descriptor: int) -> Write:
                 select.select([], [descriptor], [])
 
     return write
+
+
+def write_shared(descriptor: int = 1) -> Write:
+    """Write to a pipe that other processes write to as well, whole lines at a time.
+
+    A pipe takes up to PIPE_BUF bytes in one piece (POSIX write(2)); a longer line could be torn by another's while the
+    pipe is full.
+    """
+    write = write_to(descriptor)
+
+    def write_lines(data: bytes) -> None:
+        piece = b""
+        for line in data.splitlines(keepends=True):
+            if piece and len(piece) + len(line) > select.PIPE_BUF:
+                write(piece)
+                piece = b""
+            piece += line
+        write(piece)
+
+    return write_lines

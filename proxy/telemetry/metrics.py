@@ -100,6 +100,10 @@ class Metrics:
         self._child(self.reloads, "ok" if ok else "refused").inc()
         self.last_reload.set(ok)
 
+    def collect(self) -> Iterator[Metric]:
+        """Every family, as /metrics shows it."""
+        return _WithoutCreated(self.registry).collect()
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the body of /metrics and its content type: OpenMetrics when it is asked for, else the plain format."""
         registry = _WithoutCreated(self.registry)

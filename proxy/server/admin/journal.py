@@ -6,7 +6,7 @@ how many. While nobody listens a request costs one small tuple.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -115,7 +115,9 @@ class Listener:
 class Journal:
     """The last requests, and the listeners."""
 
-    def __init__(self) -> None:
+    def __init__(self, audience: Callable[[int], None] | None = None) -> None:
+        self._audience = audience
+        """Told how many listen when the first one comes and when the last one leaves."""
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._listeners: set[Listener] = set()
 
@@ -148,11 +150,15 @@ class Journal:
             raise TooManyListenersError
         listener = Listener()
         self._listeners.add(listener)
+        if self._audience is not None and len(self._listeners) == 1:
+            self._audience(1)
         return listener
 
     def leave(self, listener: Listener) -> None:
         """Be told no more."""
         self._listeners.discard(listener)
+        if self._audience is not None and not self._listeners:
+            self._audience(0)
 
     def close(self) -> None:
         """Send everybody home."""

@@ -103,7 +103,7 @@ class Management:
     def choose_strategy(self, name: str, document: Document) -> Document:
         """Give a route another strategy: `{"strategy": NAME}`."""
         route = self._route(name)
-        chosen = _strategy(document)
+        chosen = strategy_of(document)
         policy = self._snapshot.policies[route.policy]
         self._engine.registry.overrides.choose(route, policy, chosen)
         self.journal.tell("override", {"route": name, "strategy": chosen.value})
@@ -154,7 +154,7 @@ class Management:
         }
 
 
-def _strategy(document: Document) -> StrategyName:
+def strategy_of(document: Document) -> StrategyName:
     """Read `{"strategy": NAME}`. Raises ClientError 400."""
     wanted = document.get("strategy")
     names = [each.value for each in StrategyName]

@@ -1,0 +1,11 @@
+"""`python -m proxy.workers DESCRIPTOR`: a worker process. Only its parent starts it."""
+
+import asyncio
+import socket
+import sys
+
+from proxy.cli.loop import loop_factory
+from proxy.workers.worker import work
+
+with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    sys.exit(runner.run(work(socket.socket(fileno=int(sys.argv[1])))))
