@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real faults fuzz check fmt clean
+.PHONY: help demo run test test-real faults fuzz bench check fmt clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ faults: $(STAMP) ## the fault laboratory: break everything, hold it to its promi
 
 fuzz: $(STAMP) ## a hundred thousand mutated inputs for every reader of foreign bytes; ARGS="--cases 1000000 --only sse"
 	@PYTHONPATH=tests $(BIN)/python -m lab.fuzz $(ARGS)
+
+bench: $(STAMP) ## side by side with a bare aiohttp pass-through (and nginx): needs wrk and a C compiler
+	@$(BIN)/python bench/run.py $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
 	@$(BIN)/ruff check .
