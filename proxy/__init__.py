@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proxy.manager.backend import ManagementError
     from proxy.manager.manager import AIProviderManager, FailoverStrategy
 
-__all__ = ["AIProviderManager", "FailoverStrategy"]
+__all__ = ["AIProviderManager", "FailoverStrategy", "ManagementError"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever the name stands for

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from proxy.config.snapshot import Snapshot
 from proxy.dialects.documents import write_json
-from proxy.errors import ClientError, SidestepError
+from proxy.engine import Engine
+from proxy.errors import ClientError, NoProviderAvailable, SidestepError
 from proxy.manager.backend import Answer, Document, ManagementError
 from proxy.messages import Body
 from proxy.pipeline.admission import admit
@@ -32,50 +34,61 @@ class Embedded:
         self._source = Source(routes=routes, policies=policies, environment=variables)
         self._sidecar: Sidecar | None = None
         self._streams: set[_Stream] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
+        """Who waits for an answer."""
+        self._idle = asyncio.Event()
+        """Set whenever the last of them has got it."""
+        self._closing = False
 
     async def open(self) -> None:
         """Load the files and start to check providers and to watch the files. Raises ConfigError."""
         snapshot: Snapshot = await asyncio.to_thread(self._source.load)
+        self._closing = False
         self._sidecar = Sidecar(snapshot, self._source)
         self._sidecar.begin()
 
     async def close(self) -> None:
-        """Drop the streams that nobody has finished reading, and every connection to a provider."""
+        """End what is under way, every call with an error, and close every connection to a provider."""
         for stream in tuple(self._streams):
             stream.close()
+        self._closing = True
+        for task in self._calls:
+            task.cancel()
+        if self._calls:
+            await self._idle.wait()
         sidecar, self._sidecar = self._running, None
         await sidecar.close()
 
     async def ask(self, path: str, headers: Mapping[str, str], document: Document) -> Answer:
         """Take a request through the engine, as the app's listener does."""
-        sidecar = self._running
-        body = write_json(document)
-        engine = sidecar.engine
+        sidecar, body, task = self._running, write_json(document), asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine runs in a task
+        engine, stream = sidecar.engine, None
         record = begin(engine, sidecar.telemetry.new_record, path, headers, "")
         engine.registry.in_flight += 1
-        settle = partial(self._settle, sidecar, record)
+        self._calls.add(task)
         try:
             admit(engine.registry, engine.generation.snapshot.server.limits)
             reply = await ask(engine, record, headers, body)
+            record.status = reply.status
+            record.response_bytes = len(reply.body)
+            answered = {**reply.headers, **reply_headers(record, engine.clock.now())}
+            if reply.stream is not None:
+                stream = _Stream(reply.stream, record, partial(_settle, engine, record), self._streams)
+            return Answer(reply.status, answered, reply.body, stream)
         except SidestepError as error:
-            record.error, record.status = error, error.status
-            refusal = error_response(error, record, reply_headers(record, engine.clock.now()))
-            settle()
-            assert isinstance(refusal.body, bytes)  # noqa: S101  that is what it was made of
-            return Answer(error.status, _lower(refusal.headers), refusal.body)
-        except BaseException:
-            record.cancelled = True
-            settle()
-            raise
-        record.status = reply.status
-        record.response_bytes = len(reply.body)
-        answered = {**reply.headers, **reply_headers(record, engine.clock.now())}
-        if reply.stream is None:
-            settle()
-            return Answer(reply.status, answered, reply.body)
-        stream = _Stream(reply.stream, record, settle, self._streams)
-        self._streams.add(stream)
-        return Answer(reply.status, answered, pieces=stream)
+            return _refuse(error, record, engine.clock.now())
+        except asyncio.CancelledError:
+            if not self._closing or task.uncancel():
+                record.cancelled = True
+                raise
+            return _refuse(NoProviderAvailable("the manager was closed"), record, engine.clock.now())
+        finally:
+            self._calls.discard(task)
+            if not self._calls:
+                self._idle.set()
+            if stream is None:
+                _settle(engine, record)
 
     def status(self) -> Document:
         """Everything that is known."""
@@ -123,11 +136,6 @@ class Embedded:
     def _management(self) -> Management:
         return self._running.management
 
-    @staticmethod
-    def _settle(sidecar: Sidecar, record: Record) -> None:
-        sidecar.engine.registry.in_flight -= 1
-        sidecar.engine.finish(record)
-
 
 class _Stream:
     """A reply's body, which settles its request once, however it ends."""
@@ -138,6 +146,7 @@ class _Stream:
         self._settle = settle
         self._among = among
         self._ended = False
+        among.add(self)
 
     async def read(self) -> bytes:
         """Return the next bytes, `b""` at the end."""
@@ -161,5 +170,14 @@ class _Stream:
         self._settle()
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _refuse(error: SidestepError, record: Record, now: float) -> Answer:
+    """Say what the app's listener would say."""
+    record.error, record.status = error, error.status
+    refusal = error_response(error, record, reply_headers(record, now))
+    assert isinstance(refusal.body, bytes)  # noqa: S101  that is what it was made of
+    return Answer(error.status, {name.lower(): value for name, value in refusal.headers.items()}, refusal.body)
+
+
+def _settle(engine: Engine, record: Record) -> None:
+    engine.registry.in_flight -= 1
+    engine.finish(record)

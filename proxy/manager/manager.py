@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from proxy.config.secrets import Secret
 from proxy.config.snapshot import StrategyName
-from proxy.manager.backend import Backend, Document
+from proxy.manager.backend import Backend, Document, ManagementError
 from proxy.manager.results import (
     ErrorResult,
     HealthResult,
@@ -22,6 +22,8 @@ from proxy.manager.results import (
 )
 from proxy.manager.stream import StreamedText
 from proxy.server.admin.client import ADMIN
+
+__all__ = ["AIProviderManager", "FailoverStrategy", "ManagementError"]
 
 FailoverStrategy = StrategyName
 Message = Mapping[str, Any]
@@ -193,9 +195,12 @@ class AIProviderManager:
             for place, messages in waiting:
                 results[place] = await self.generate_text(messages, **parameters)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(conversations))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(concurrency, len(conversations))):
+                    group.create_task(work())
+        except ExceptionGroup as mistakes:  # calls do not raise: it can only be what cannot be meant
+            raise mistakes.exceptions[0] from None
         return [results[place] for place in range(len(conversations))]
 
     async def generate_image(

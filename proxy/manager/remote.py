@@ -32,6 +32,7 @@ class Remote:
         self._admin = AdminClient(admin, token, state_dir)
         self._client_key = client_key
         self._session: aiohttp.ClientSession | None = None
+        self._streams: set[_Stream] = set()
 
     async def open(self) -> None:
         """Make the connections' pool; nothing is sent yet."""
@@ -44,6 +45,8 @@ class Remote:
 
     async def close(self) -> None:
         """Close every connection; a stream that is being read breaks."""
+        for stream in tuple(self._streams):
+            stream.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -59,11 +62,19 @@ class Remote:
         try:
             async with asyncio.timeout(None if limit is None else float(limit) + GRACE):
                 response = await self._session.post(self._base + path, data=body, headers=sent, allow_redirects=False)
-                return await _answer(response)
+                return await self._answer(response)
         except TimeoutError:
             return _unreachable(f"the sidecar at {self._base} does not answer", "timeout")
         except _LOST as error:
             return _unreachable(f"the sidecar at {self._base} is not reachable: {type(error).__name__}", "unreachable")
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
+        """Read a whole answer, or hand on a stream once its head is there."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status == 200 and response.content_type == EVENTS:
+            return Answer(response.status, headers, pieces=_Stream(response, self._streams))
+        async with response:
+            return Answer(response.status, headers, await response.read())
 
     def status(self) -> Document:
         """Everything that is known."""
@@ -104,8 +115,10 @@ class Remote:
 class _Stream:
     """The body of a streamed answer. Closed before its end it closes the connection, and the sidecar its provider's."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, among: "set[_Stream]") -> None:
         self._response = response
+        self._among = among
+        among.add(self)
 
     async def read(self) -> bytes:
         """Return the next bytes, `b""` at the end. Raises OSError when the connection breaks."""
@@ -115,17 +128,11 @@ class _Stream:
             raise ConnectionError("the connection to the sidecar broke") from error
 
     def close(self) -> None:
-        """Close the connection unless it is back in the pool."""
+        """Close the connection unless it is back in the pool; whoever waits in a read is woken."""
+        self._among.discard(self)
+        if not self._response.content.is_eof():
+            self._response.content.set_exception(ConnectionError("the stream was closed"))
         self._response.close()
-
-
-async def _answer(response: aiohttp.ClientResponse) -> Answer:
-    """Read a whole answer, or hand on a stream once its head is there."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    if response.status == 200 and response.content_type == EVENTS:
-        return Answer(response.status, headers, pieces=_Stream(response))
-    async with response:
-        return Answer(response.status, headers, await response.read())
 
 
 def _unreachable(message: str, code: str) -> Answer:

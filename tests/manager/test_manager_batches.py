@@ -74,6 +74,14 @@ async def test_a_batch_of_none_at_a_time_cannot_be_meant():
             await manager.generate_texts([HELLO], concurrency=0)
 
 
+async def test_a_question_that_cannot_be_meant_is_raised_as_it_is_and_ends_the_batch():
+    backend = Counting()
+    async with AIProviderManager(backend) as manager:
+        with pytest.raises(TypeError, match="messages are a list"):
+            await manager.generate_texts([HELLO, "hello", HELLO])
+    assert backend.answered == 0
+
+
 async def test_a_manager_that_is_not_open_says_how_to_open_it():
     with pytest.raises(RuntimeError, match="async with"):
         await AIProviderManager(Counting()).generate_text(HELLO)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from proxy import FailoverStrategy
-from proxy.manager.backend import ManagementError
+from proxy import FailoverStrategy, ManagementError
 
 HELLO = [{"role": "user", "content": "hello"}]
 

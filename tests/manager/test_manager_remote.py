@@ -6,8 +6,7 @@ from lab.operator import TOKEN
 from lab.ports import unused_port
 from lab.upstream import Upstream
 
-from proxy import AIProviderManager
-from proxy.manager.backend import ManagementError
+from proxy import AIProviderManager, ManagementError
 
 HELLO = [{"role": "user", "content": "hello"}]
 KEY = "a-clients-own-key"

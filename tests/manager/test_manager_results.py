@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.manager.backend import Answer
@@ -47,6 +47,7 @@ NEARLY = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(NEARLY, st.sampled_from([200, 400, 502]))
 def test_no_answer_makes_a_result_raise(document, status):
     assert {"content", "error"} & set(text_result(answer(document, status)))

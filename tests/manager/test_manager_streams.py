@@ -93,3 +93,15 @@ async def test_a_stream_that_is_still_open_ends_with_the_manager(start, document
         await anext(stream)
     await p1.until(lambda: p1.open_connections == 0)
     await stream.aclose()
+
+
+async def test_a_stream_that_is_being_read_when_the_manager_closes_ends_in_an_error(patient, p1):
+    p1.fault = "stall:2"
+    stream = patient.stream_text(HELLO)
+    await anext(stream)
+    reading = asyncio.ensure_future(told(stream))
+    await asyncio.sleep(0)
+    await patient.close()
+    async with asyncio.timeout(5):
+        assert "error" in (await reading)[1]
+    await p1.until(lambda: p1.open_connections == 0)

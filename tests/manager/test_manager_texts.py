@@ -95,6 +95,16 @@ async def test_a_call_that_is_cancelled_ends_the_providers_work(patient, p1):
     await p1.until(lambda: p1.open_connections == 0)
 
 
+async def test_a_call_under_way_when_the_manager_closes_gets_an_error(patient, p1):
+    p1.fault = "hang"
+    call = asyncio.ensure_future(patient.generate_text(HELLO))
+    await p1.until(lambda: len(p1.requests) == 1)
+    await patient.close()
+    async with asyncio.timeout(5):
+        assert (await call)["status"] == 503
+    await p1.until(lambda: p1.open_connections == 0)
+
+
 async def test_a_batch_comes_back_in_the_order_of_its_questions(manager):
     batch = [[{"role": "user", "content": f"question {number}"}] for number in range(20)]
     results = await manager.generate_texts(batch, concurrency=5, model="small")

@@ -23,10 +23,10 @@ def test_the_package_says_that_it_is_typed():
 def test_the_public_names_are_there_and_cost_nothing_until_they_are_used():
     code = (
         "import sys, proxy; assert not {'aiohttp', 'opentelemetry', 'yaml'} & set(sys.modules);"
-        "from proxy import *; print(AIProviderManager.__name__, FailoverStrategy.__name__)"
+        "from proxy import *; print(AIProviderManager.__name__, FailoverStrategy.__name__, ManagementError.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout == "AIProviderManager StrategyName\n", done.stderr
+    assert done.stdout == "AIProviderManager StrategyName ManagementError\n", done.stderr
 
 
 def test_another_name_is_not_there():
