@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +17,8 @@ LONGEST = 330
 
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b")
 EVADED = re.compile(r"pytest\.(mark\.)?(skip|xfail|importorskip)")
+LEFT_OUT = {"needs_promtool": "tests/deploy/", "needs_systemd": "tests/deploy/", "needs_chromium": "tests/dashboard/"}
+"""Marker -> the only folder in which it may stand."""
 
 
 def names(paths):
@@ -48,6 +52,26 @@ def test_no_test_is_skipped_or_expected_to_fail():
         path for path in names(TESTS) if path != "tests/test_house.py" and EVADED.search((ROOT / path).read_text())
     ]
     assert not found, f"{found}: a test that does not run proves nothing"
+
+
+def test_only_these_folders_hold_tests_that_are_left_out_where_a_program_is_missing():
+    """The one exception: `NEEDS` in tests/conftest.py, for what Debian packages and pip does not."""
+    found = [
+        f"{path}: {marker}"
+        for path in names(TESTS)
+        for marker in re.findall(r"mark\.(needs_\w+)", (ROOT / path).read_text())
+        if not path.startswith(LEFT_OUT.get(marker, "nowhere"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_a_run_says_what_it_left_out_and_how_to_have_it():
+    """Without a PATH no program is found."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/deploy/test_alerts.py"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+    assert "deselected" in done.stdout
+    assert "left out: tests that run promtool and prometheus; to have them: apt-get install prometheus" in done.stdout
 
 
 def test_test_files_have_names_of_their_own_and_no_packages():
