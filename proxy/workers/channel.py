@@ -47,7 +47,7 @@ class Channel:
         self._answering: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def ask(self, name: str, **details: Any) -> "asyncio.Future[Any]":  # noqa: ANN401  any JSON
+    def ask(self, question: str, /, **details: Any) -> "asyncio.Future[Any]":  # noqa: ANN401  any JSON
         """Ask at once, in the order of the calls; the future raises SidestepError or ChannelClosedError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._closed:
@@ -55,7 +55,7 @@ class Channel:
             return answer
         self._last += 1
         self._asked[self._last] = answer
-        self._send({"ask": name, "id": self._last, "with": details})
+        self._send({"ask": question, "id": self._last, "with": details})
         return answer
 
     async def tell(self, name: str, data: Mapping[str, Any]) -> None:

@@ -71,7 +71,7 @@ class Crew:
         """Whether every worker takes requests."""
         return sum(member.ready for member in self.members.values()) == self.size
 
-    async def ask(self, question: str, **details: Any) -> dict[Member, Any]:  # noqa: ANN401  any JSON
+    async def ask(self, question: str, /, **details: Any) -> dict[Member, Any]:  # noqa: ANN401  any JSON
         """Ask every worker that serves, and wait for all; those that are gone by then are left out.
 
         Raises SidestepError when one refuses, and 503 when there is none to ask.

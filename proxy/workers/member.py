@@ -39,12 +39,12 @@ class Member:
         """Whether its process runs."""
         return self._process.returncode is None
 
-    async def ask(self, question: str, patience: float = PATIENCE, **details: Any) -> Any:  # noqa: ANN401  any JSON
+    async def ask(self, question: str, patience: float = PATIENCE, /, **details: Any) -> Any:  # noqa: ANN401  any JSON
         """Ask and wait. Raises SidestepError, ChannelClosedError, TimeoutError."""
         async with asyncio.timeout(patience):
             return await self._channel.ask(question, **details)
 
-    def order(self, question: str, **details: Any) -> None:  # noqa: ANN401  any JSON
+    def order(self, question: str, /, **details: Any) -> None:  # noqa: ANN401  any JSON
         """Ask for something whose answer does not matter; one that is gone needs no orders."""
         self._channel.ask(question, **details).add_done_callback(_forget)
 
