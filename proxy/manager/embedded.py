@@ -37,7 +37,7 @@ class Embedded:
         self._calls: set[asyncio.Task[Any]] = set()
         """Who waits for an answer."""
         self._idle = asyncio.Event()
-        """Set whenever the last of them has got it."""
+        """Set when the last of them has got it."""
         self._closing = False
 
     async def open(self) -> None:
@@ -55,6 +55,7 @@ class Embedded:
         for task in self._calls:
             task.cancel()
         if self._calls:
+            self._idle.clear()
             await self._idle.wait()
         sidecar, self._sidecar = self._running, None
         await sidecar.close()

@@ -96,9 +96,10 @@ async def test_a_call_that_is_cancelled_ends_the_providers_work(patient, p1):
 
 
 async def test_a_call_under_way_when_the_manager_closes_gets_an_error(patient, p1):
-    p1.fault = "hang"
+    p1.schedule = ["ok", "hang"]
+    await patient.generate_text(HELLO)
     call = asyncio.ensure_future(patient.generate_text(HELLO))
-    await p1.until(lambda: len(p1.requests) == 1)
+    await p1.until(lambda: len(p1.requests) == 2)
     await patient.close()
     async with asyncio.timeout(5):
         assert (await call)["status"] == 503
