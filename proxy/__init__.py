@@ -2,7 +2,7 @@
 
 Layers, importing downwards only (a test reads the imports):
 
-    5  shells       server  workers  cli  demo  reload  prober  status
+    5  shells       server  manager  workers  cli  demo  reload  prober  status
     4  engine       statistics
     3  pipeline     telemetry  transport
     2  registry
