@@ -138,3 +138,15 @@ def test_every_image_that_is_not_ours_has_a_version(services):
 
 def test_health_is_asked_of_sidestep_itself(services):
     assert services["sidestep"]["healthcheck"]["test"] == ["CMD", "sidestep", "health"]
+
+
+def test_the_sidecar_that_the_page_draws_shares_its_network_and_outlasts_its_drain():
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    drawn = yaml.safe_load(re.search(r"^```\n(services:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)[1])["services"]
+    app, sidestep = drawn["app"], drawn["sidestep"]
+    shipped = load(ROOT / "routes.yaml", None, {}).server
+    assert app["network_mode"] == "service:sidestep"
+    assert "ports" not in app, "whoever owns the namespace publishes"
+    assert app["depends_on"] == {"sidestep": {"condition": "service_healthy"}}
+    assert app["environment"]["OPENAI_BASE_URL"] == f"http://127.0.0.1:{shipped.listen.port}/v1"
+    assert shipped.drain.delay + shipped.drain.timeout < duration(sidestep["stop_grace_period"])

@@ -6,7 +6,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from lab.sidecar import finished
+from lab.configuration import refusing, routes
+from lab.sidecar import eventually, finished, process
 
 from proxy.config.load import load
 
@@ -30,16 +31,20 @@ def snapshot(tmp_path):
 
 def mounted(folder):
     """Lay the ConfigMap out as the kubelet does: behind a link that it swaps when the ConfigMap changes."""
-    version = folder / "..2027_01_15"
-    items = VOLUMES["sidestep-config"]["configMap"]["items"]
-    for item in items:
-        file = version / item["path"]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(CONFIG["data"][item["key"]])
-    (folder / "..data").symlink_to(version.name)
-    for top in {item["path"].split("/")[0] for item in items}:
+    write_version(folder, "..first")
+    (folder / "..data").symlink_to("..first")
+    for item in VOLUMES["sidestep-config"]["configMap"]["items"]:
+        top = item["path"].split("/")[0]
         (folder / top).symlink_to(f"..data/{top}")
     return folder
+
+
+def write_version(folder, name, change=lambda text: text):
+    """Write every file as the volume's items place it, in the folder that the link will lead to."""
+    for item in VOLUMES["sidestep-config"]["configMap"]["items"]:
+        file = folder / name / item["path"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(change(CONFIG["data"][item["key"]]))
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version().rpartition(".")[0]])
@@ -110,6 +115,26 @@ def test_keys_come_from_a_secret_and_every_variable_is_handed_in():
     assert used <= set(ENVIRONMENT)
     assert all("secretKeyRef" in entry["valueFrom"] for name, entry in ENVIRONMENT.items() if name.endswith("_KEY"))
     assert not re.search(r"sk-\w{8}", str(DOCUMENTS))
+
+
+async def test_a_changed_config_map_is_taken_over_by_the_program_that_runs(tmp_path):
+    """Every provider is moved to a port of this machine at which nobody listens."""
+
+    def local(text):
+        return re.sub(r"https://[\w.]+", "http://127.0.0.1:9", text)
+
+    folder = mounted(tmp_path)
+    write_version(folder, "..first", local)
+    arguments = ["--routes", str(folder / "routes.yaml"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    async with process(routes({"p1": refusing()}), *arguments) as program:
+        write_version(folder, "..second", lambda text: local(text).replace("attempts: 4", "attempts: 3"))
+        (folder / "..swap").symlink_to("..second")
+        (folder / "..swap").replace(folder / "..data")
+
+        async def taken_over():
+            return await program.metric("sidestep_config_reloads_total", result="ok") == 1
+
+        await eventually(taken_over, within=20)
 
 
 async def test_its_files_are_good_to_the_program_itself(tmp_path):
