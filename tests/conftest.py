@@ -9,6 +9,7 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 NEEDS = {
+    "needs_chromium": (("chromium", "chromedriver"), "apt-get install chromium chromium-driver"),
     "needs_promtool": (("promtool", "prometheus"), "apt-get install prometheus"),
     "needs_systemd": (("systemd-analyze",), "apt-get install systemd"),
 }

@@ -18,10 +18,14 @@ export class Chart {
     });
   }
 
-  /** `lines` are series of equal length, the values from 0 to `top`, null for a gap; `label` says it in words. */
-  update(lines, { top, label }) {
+  /**
+   * `lines` are series of equal length, the values from 0 to `top`, null for a gap; `faults` is one more, drawn as bars;
+   * `label` says it all in words.
+   */
+  update(lines, { top, label, faults = [] }) {
     this.element.setAttribute("aria-label", label);
-    const paths = lines.map((values, index) => this.#path(values, top, index)).flat();
+    const paths = lines.map((values, index) => this.#shapes(values, top, index)).flat();
+    if (faults.length) paths.unshift({ d: this.#bars(faults, top), class: "fault" });
     const drawn = JSON.stringify(paths);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
@@ -29,26 +33,30 @@ export class Chart {
     this.element.replaceChildren(...[grid, ...paths].map((attributes) => draw("path", attributes)));
   }
 
-  #path(values, top, index) {
+  #shapes(values, top, index) {
+    if (this.kind === "bars") return [{ d: this.#bars(values, top), class: "bar" }];
     const step = WIDTH / values.length;
-    const y = (value) => round(this.height - 1.5 - Math.min(1, value / top) * (this.height - 4));
-    if (this.kind === "bars") {
-      const bars = values.map((value, place) =>
-        value ? `M${round((place + 0.5) * step)} ${this.height - 1}V${y(value)}` : "");
-      return [{ d: bars.join(""), class: "bar" }];
+    const floor = this.height - 1;
+    let line = "";
+    let area = "";
+    for (const run of runsOf(values)) {
+      const points = run.map(([place, value]) => `${round((place + 0.5) * step)} ${this.#y(value, top)}`);
+      if (run.length === 1) points.push(`${round((run[0][0] + 1) * step)} ${this.#y(run[0][1], top)}`);
+      line += `M${points.join("L")}`;
+      area += `M${points[0].split(" ")[0]} ${floor}L${points.join("L")}L${points.at(-1).split(" ")[0]} ${floor}z`;
     }
-    const runs = runsOf(values);
-    const line = runs.map((run) => {
-      const points = run.map(([place, value]) => `${round((place + 0.5) * step)} ${y(value)}`);
-      return `M${points.join("L")}${run.length === 1 ? "h0.01" : ""}`;
-    });
-    const area = runs.map((run) => {
-      const points = run.map(([place, value]) => `${round((place + 0.5) * step)} ${y(value)}`);
-      const [from, to] = [run[0][0], run.at(-1)[0]].map((place) => round((place + 0.5) * step));
-      return `M${from} ${this.height - 1}L${points.join("L")}L${to} ${this.height - 1}z`;
-    });
-    const shapes = [{ d: line.join(""), class: `line line-${index}` }];
-    return index === 0 ? [{ d: area.join(""), class: "area" }, ...shapes] : shapes;
+    const shape = { d: line, class: `line line-${index}` };
+    return index === 0 ? [{ d: area, class: "area" }, shape] : [shape];
+  }
+
+  #bars(values, top) {
+    const step = WIDTH / values.length;
+    const bar = (value, place) => `M${round((place + 0.5) * step)} ${this.height - 1}V${this.#y(value, top)}`;
+    return values.map((value, place) => (value ? bar(value, place) : "")).join("");
+  }
+
+  #y(value, top) {
+    return round(this.height - 1.5 - Math.min(1, value / top) * (this.height - 4));
   }
 }
 

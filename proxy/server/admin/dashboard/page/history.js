@@ -42,6 +42,24 @@ const judged = (entry) => entry.status === 429 || !["refused", "cancelled"].incl
 export class History {
   #buckets = new Map();
 
+  /** `since` is when every request began to be known, epoch seconds. */
+  constructor(since) {
+    this.since = since;
+  }
+
+  /** Whether the last `seconds` are known to the whole. */
+  covers(time, seconds) {
+    return this.since <= time - seconds;
+  }
+
+  /** Requests per second, bucket by bucket; null before what is known. */
+  rates(time) {
+    const first = Math.ceil(this.since / BUCKET);
+    const last = Math.floor(time / BUCKET);
+    return this.series(time, (bucket, seconds) => bucket.requests / seconds).map((value, index) =>
+      last - BUCKETS + 1 + index < first ? null : value ?? 0);
+  }
+
   /** Count one finished request. */
   add(entry) {
     const bucket = this.#bucket(entry.time);

@@ -10,7 +10,7 @@ import { History } from "./history.js";
 import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
 import { Providers } from "./providers.js";
-import { Requests } from "./requests.js";
+import { KEPT, Requests } from "./requests.js";
 import { Routes } from "./routes.js";
 import { makeTiles } from "./tiles.js";
 import { showVerdict, verdict } from "./verdict.js";
@@ -21,7 +21,7 @@ const FRAME = 250;
 const NEWS = new Set(["breaker", "override", "reload"]); // after these the status is another one
 
 const since = new Since();
-const history = new History();
+const history = new History(now());
 const link = new Link(at("link"));
 const drawTiles = makeTiles(at("tiles"));
 const requests = new Requests({
@@ -44,8 +44,9 @@ let toast = null;
 /** Begin to show a sidecar that let us in. */
 function enter(first) {
   session = new AbortController();
-  for (const id of ["dashboard", "leave", "help"]) show(at(id), true);
   take(first);
+  drawAll();
+  for (const id of ["dashboard", "leave", "help"]) show(at(id), true);
   listen({ heard: hear, joined, lost: parted, signal: session.signal });
   poll(session.signal);
 }
@@ -79,7 +80,9 @@ async function joined() {
   link.stream(true);
   try {
     const { requests: past } = await ask("GET", "/admin/requests");
-    for (const entry of past.toReversed()) note(entry, { past: true });
+    const known = past.toReversed().map((entry) => !note(entry, { past: true })).some(Boolean);
+    if (past.length < KEPT) history.since = Math.min(history.since, now() - status.uptime);
+    else if (!known) history.since = past.at(-1).time;
   } catch (refused) {
     lost(refused);
   }
@@ -108,10 +111,12 @@ function hear({ name, data }) {
   schedule();
 }
 
+/** Take in one request; false when it was known. */
 function note(entry, { past = false } = {}) {
-  if (!requests.add(entry)) return;
+  if (!requests.add(entry)) return false;
   history.add(entry);
   if (past && entry.failover) tellOf(entry);
+  return true;
 }
 
 /** The failovers of a request of the past, from its ladder. */

@@ -90,13 +90,14 @@ function charts({ slots, success, latency }, name, history, now) {
   say(slots.rate, `${rate(history.sum(now, 10, tally).total / 10)} / s`);
   say(slots.success, percent(share(lately)));
   say(slots.latency, middle === NOTHING ? NOTHING : `${middle} · p95 ${most}`);
-  success.update(rates, { top: 1, label: `Success over five minutes; in the last minute ${percent(share(lately))}` });
+  const faults = rates[0].map((value) => value === null ? null : 1 - value);
+  success.update(rates, { top: 1, faults, label: `Success over five minutes; in the last minute ${percent(share(lately))}` });
   const label = `Latency over five minutes; in the last minute ${middle} in the middle, 95 % within ${most}`;
   latency.update(quantiles, { top: peak(quantiles, 0.01), label });
 }
 
 function breaker({ state: name, opens_until: until }, now) {
-  return name === "open" ? `open, ${span(until - now)} left` : plain(name);
+  return name === "open" ? `open, ${span(until - now)}` : plain(name);
 }
 
 function health({ status, last_check: checked }) {

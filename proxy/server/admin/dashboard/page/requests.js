@@ -3,7 +3,8 @@
 import { fromTemplate, make, mark, say, setMark, show } from "./dom.js";
 import { clock, duration, plain } from "./words.js";
 
-const KEPT = 100;
+/** As many as the sidecar remembers. */
+export const KEPT = 100;
 const SHOWN = 40;
 const TONES = { ok: "good", degraded: "warn", refused: "off", cancelled: "off", failed: "bad", broken: "bad" };
 
@@ -77,6 +78,7 @@ function rowOf(entry) {
   slots.outcome.append(make("span", "word", entry.outcome), make("span", "code", entry.status ? ` ${entry.status}` : ""));
   say(slots.route, entry.route || "no route");
   say(slots.model, [entry.model, entry.stream ? "stream" : ""].filter(Boolean).join(" · "));
+  slots.route.parentElement.title = `${entry.route} ${entry.model}`;
   slots.ladder.append(...entry.attempts.map(rungOf));
   say(slots.total, duration(entry.milliseconds / 1000));
   return root;

@@ -3,12 +3,15 @@
 {
   const KEY = "sidestep-theme";
   const NEXT = { auto: "light", light: "dark", dark: "auto" };
+  const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
   const page = document.documentElement;
 
   const wear = (theme) => {
     page.dataset.theme = theme in NEXT ? theme : "auto";
     const button = document.getElementById("theme");
-    if (button) button.textContent = `Theme: ${page.dataset.theme}`;
+    if (!button) return;
+    button.textContent = NAMES[page.dataset.theme];
+    button.setAttribute("aria-label", `Theme: ${page.dataset.theme}`);
   };
 
   wear(localStorage.getItem(KEY) ?? "auto");

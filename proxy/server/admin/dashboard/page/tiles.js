@@ -3,7 +3,7 @@
 import { Chart, peak } from "./chart.js";
 import { fromTemplate, say } from "./dom.js";
 import { quantile, share } from "./history.js";
-import { duration, percent, rate, several } from "./words.js";
+import { clock, count, duration, percent, rate } from "./words.js";
 
 const MINUTE = 60;
 const WHOLE = 300;
@@ -11,14 +11,14 @@ const WHOLE = 300;
 /** Title, kind of chart, and `read(history, now)`: what to show. */
 const TILES = [
   ["Requests", "lines", (history, now) => {
-    const perSecond = history.series(now, (bucket, seconds) => bucket.requests / seconds).map((value) => value ?? 0);
     const figure = rate(history.count(now, 10, (bucket) => bucket.requests) / 10);
-    return { figure, unit: "per second", lines: [perSecond], least: 1, top: rate };
+    return { figure, unit: "per second", lines: [history.rates(now)], least: 1, top: rate };
   }],
   ["Answered", "lines", (history, now) => {
     const lines = [history.series(now, (bucket) => share(bucket.answers))];
     const lately = share(history.sum(now, MINUTE, (bucket) => bucket.answers));
-    return { figure: percent(lately), unit: "of the last minute", lines, least: 1, top: percent };
+    const faults = lines[0].map((value) => value === null ? null : 1 - value);
+    return { figure: percent(lately), unit: "of the last minute", lines, faults, least: 1, top: percent };
   }],
   ["Latency", "lines", (history, now) => {
     const lines = [0.5, 0.95].map((part) =>
@@ -31,7 +31,8 @@ const TILES = [
   ["Failovers", "bars", (history, now) => {
     const lines = [history.series(now, (bucket) => bucket.failovers)];
     const total = history.count(now, WHOLE, (bucket) => bucket.failovers);
-    return { figure: String(total), unit: "in five minutes", lines, least: 1, top: (value) => several(value, "request") };
+    const unit = history.covers(now, WHOLE) ? "in five minutes" : `since ${clock(history.since)}`;
+    return { figure: String(total), unit, lines, least: 1, top: count };
   }],
 ];
 
@@ -48,12 +49,13 @@ export function makeTiles(place) {
   });
   return (history, now) => {
     for (const { title, read, slots, chart } of tiles) {
-      const { figure, unit, lines, least, top } = read(history, now);
+      const { figure, unit, lines, faults, least, top } = read(history, now);
       const highest = peak(lines, least);
       say(slots.figure, figure);
       say(slots.unit, unit);
       say(slots.peak, `top ${top(highest)}`);
-      chart.update(lines, { top: highest, label: `${title} over five minutes: ${figure} ${unit}, at most ${top(highest)}` });
+      const label = `${title} over five minutes: ${figure} ${unit}, at most ${top(highest)}`;
+      chart.update(lines, { top: highest, faults, label });
     }
   };
 }

@@ -16,8 +16,7 @@ export function verdict(status, conditions, since) {
     return { tone: "bad", headline: `Nobody can answer ${whom}`, detail: told([...down, ...shaky]) || "No provider is enabled." };
   }
   if (down.length) {
-    const detail = `${told(down)} ${ready.length ? `${sentence(list(ready))} can answer.` : ""}`;
-    return { tone: "bad", headline: headline(down, "down"), detail };
+    return { tone: "bad", headline: headline(down, "down"), detail: `${told(down)} Asked instead: ${list(ready)}.` };
   }
   if (shaky.length) return { tone: "warn", headline: headline(shaky, "in trouble"), detail: told(shaky) };
   const off = names.filter((name) => !conditions[name].usable).length;
@@ -26,11 +25,12 @@ export function verdict(status, conditions, since) {
 
   function headline(some, otherwise) {
     if (some.length > 1) return `${list(some)} are ${otherwise}`;
-    return `${some[0]} is ${conditions[some[0]].word} ${since[some[0]]}`.trim();
+    return `${some[0]}: ${conditions[some[0]].word} ${since[some[0]]}`.trim();
   }
 
   function told(some) {
-    return some.map((name) => sentence(`${some.length > 1 ? `${name} ${since[name]}: ` : ""}${conditions[name].detail}.`)).join(" ");
+    if (some.length === 1) return `${sentence(conditions[some[0]].detail)}.`;
+    return some.map((name) => `${name} ${since[name]}: ${conditions[name].detail}.`).join(" ");
   }
 }
 
