@@ -7,6 +7,7 @@ from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
 from proxy.dialects.documents import mapping, mappings, text, write_json
 from proxy.dialects.facts import note
+from proxy.dialects.plain_chunk import is_plain
 from proxy.dialects.sse import Event
 from proxy.dialects.stream import Taken
 from proxy.errors import ErrorClass, Failure
@@ -20,6 +21,7 @@ class KeptText:
     """The beginning of an answer's text, for those who asked to keep it."""
 
     def __init__(self, *, wanted: bool) -> None:
+        self.wanted = wanted
         self._pieces: list[str] = []
         self._room = TEXT_LIMIT if wanted else 0
 
@@ -52,6 +54,14 @@ class ChatGrammar:
     def text(self) -> str:
         """The first choice's text so far."""
         return str(self._kept)
+
+    def glance(self, event: Event) -> Taken | None:
+        """Pass on a plain piece of text, once the first chunk has told what all of them tell."""
+        begun = 0 in self._finishes and self.facts.id and self.facts.model
+        if not begun or self._kept.wanted or event.type != "message" or not is_plain(event.data or b""):
+            return None
+        self._spoke = True
+        return Taken(event.raw, output=True)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
         """Judge one chunk; usage that the client did not ask for is taken out of it."""

@@ -49,6 +49,10 @@ class TypedGrammar:
         """The answer's text so far."""
         return str(self._kept)
 
+    def glance(self, event: Event) -> Taken | None:  # noqa: ARG002  the protocol's
+        """Nothing can be told without the event's type."""
+        return None
+
     def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
         """Judge one event by its type."""
         kind = text(document.get("type")) or event.type

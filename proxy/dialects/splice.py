@@ -39,7 +39,7 @@ def _place(body: bytes, name: str) -> tuple[int, int, bytes, bytes] | None:
     Inside a JSON string a quote is always escaped, so `"name"` is a token of its own: a key when a colon follows.
     """
     token = json.dumps(name).encode()
-    ends = []
+    ends: list[int] = []
     at = body.find(token)
     while at >= 0 and len(ends) < MOST:
         colon = _COLON.match(body, at + len(token))

@@ -39,6 +39,9 @@ class Grammar(Protocol):
     def text(self) -> str:
         """The answer's text so far, when it is kept."""
 
+    def glance(self, event: Event) -> Taken | None:
+        """Judge an event by its bytes alone, exactly as `take` would; None when it has to be parsed."""
+
     def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
         """Judge one event that is no error."""
 
@@ -100,6 +103,8 @@ class EventReader:
     def _take(self, event: Event) -> Taken:
         if event.data is None:
             return self._take_dataless(event.raw)
+        if (taken := self._grammar.glance(event)) is not None:
+            return taken
         if event.data.lstrip().startswith(b"[DONE]"):
             failure = self._grammar.verdict()
             return Taken(failure=failure) if failure else Taken(event.raw, output=True, ended=True)

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+from dialect_cases import a_stream_request
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.dialects.chat_stream import ChatGrammar
+from proxy.dialects.openai import OPENAI_SIGNALS
+from proxy.dialects.plain_chunk import is_plain
+from proxy.dialects.sse import Event
+from proxy.dialects.stream import EventReader
+
+FIRST = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+TEXTS = st.text(max_size=6) | st.sampled_from(["", "hi", '"', "\\", "\n", "é", "error", '"usage":1'])
+DELTAS = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.just("assistant"),
+        "content": TEXTS | st.none(),
+        "refusal": st.none() | TEXTS,
+        "tool_calls": st.just([{}]),
+    },
+)
+CHOICES = st.fixed_dictionaries(
+    {"index": st.sampled_from([0, 0, 0, 1]), "delta": DELTAS},
+    optional={
+        "finish_reason": st.sampled_from([None, None, "stop", "error"]),
+        "logprobs": st.none(),
+        "error": st.just({"code": 1}),
+    },
+)
+CHUNKS = st.fixed_dictionaries(
+    {"choices": st.lists(CHOICES, min_size=1, max_size=2) | st.lists(CHOICES, min_size=1, max_size=1)},
+    optional={
+        "id": st.just("c"),
+        "object": st.sampled_from(["chat.completion.chunk", "error"]),
+        "created": st.integers(),
+        "model": TEXTS,
+        "usage": st.none() | st.just({"prompt_tokens": 1}),
+        "error": st.just({"message": "x"}),
+        "provider": TEXTS | st.none(),
+    },
+)
+MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=2)
+
+
+class Parsing(ChatGrammar):
+    """The same grammar without the glance."""
+
+    def glance(self, event):
+        return None
+
+
+def verdict(grammar_of, data):
+    grammar = grammar_of(a_stream_request(wants_usage=True), OPENAI_SIGNALS)
+    reader = EventReader(grammar, OPENAI_SIGNALS)
+    reader.feed(b"data: " + json.dumps(FIRST).encode() + b"\n\n")
+    return reader.feed(b"data: " + data + b"\n\n"), grammar.facts, grammar.verdict()
+
+
+@given(chunk=CHUNKS, escaped=st.booleans(), compact=st.booleans(), mutations=MUTATIONS)
+@example(chunk={"choices": [{"index": 0, "delta": {"content": "hi"}}]}, escaped=True, compact=True, mutations=[])
+def test_a_glance_says_what_parsing_would_say(chunk, escaped, compact, mutations):
+    separators = (",", ":") if compact else None
+    data = bytearray(json.dumps(chunk, ensure_ascii=escaped, separators=separators).encode("utf-8", "surrogatepass"))
+    for at, replacement in mutations:
+        data[at % len(data) : at % len(data) + 1] = replacement.replace(b"\r", b"").replace(b"\n", b"")
+    assert verdict(ChatGrammar, bytes(data)) == verdict(Parsing, bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"object":"chat.completion.chunk","created":1,"choices":[{"index":0,"delta":{"content":"w"},"finish_reason":null}]}',
+        b'{"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "\\u00e9"}, "logprobs": null}]}',
+        '{"choices":[{"index":0,"delta":{"content":"日本"}}],"model":"m"}'.encode(),
+    ],
+)
+def test_the_common_chunk_is_recognised(data):
+    assert is_plain(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"choices":[{"index":0,"delta":{"content":""}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"x"}}],"usage":null}',
+        b'{"choices":[{"index":0,"delta":{"content":"\\q"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"\xff"}}]}',
+        b'{"choices":[{"index":1,"delta":{"content":"x"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"x"}}]} ',
+        b'{"object":"error","choices":[{"index":0,"delta":{"content":"x"}}]}',
+    ],
+)
+def test_anything_else_is_left_to_the_parser(data):
+    assert not is_plain(data)
+
+
+def test_an_event_of_another_type_is_parsed():
+    grammar = ChatGrammar(a_stream_request(), OPENAI_SIGNALS)
+    grammar.take(Event(b"", b"", "message"), FIRST)
+    plain = b'{"choices":[{"index":0,"delta":{"content":"x"}}]}'
+    assert grammar.glance(Event(plain, plain, "message")) is not None
+    assert grammar.glance(Event(plain, plain, "error")) is None
