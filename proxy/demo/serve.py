@@ -30,7 +30,7 @@ Break the primary, ask again, and mend it. It can be {behaviours}:
   curl -X POST $BREAK/primary/down
   curl -X POST $BREAK/primary/healthy
 
-Metrics: {admin}/metrics. The admin token is the demo's own: {token}
+Dashboard: {admin}/ with the token {token}. Metrics: {admin}/metrics
 What happens is told here:
 """
 
