@@ -73,7 +73,7 @@ def test_a_glance_says_what_parsing_would_say(chunk, escaped, compact, mutations
     "data",
     [
         b'{"object":"chat.completion.chunk","created":1,"choices":[{"index":0,"delta":{"content":"w"},"finish_reason":null}]}',
-        b'{"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "\\u00e9"}, }]}',
+        b'{"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "\\u00e9"}}]}',
         '{"choices":[{"index":0,"delta":{"content":"日本"}}],"model":"m"}'.encode(),
     ],
 )
