@@ -124,6 +124,13 @@ async def test_a_provider_that_comes_back_is_told_too(page, p1, p2):
         await page.leave()
 
 
+async def test_a_key_that_was_refused_is_told(page, sidecar, p1):
+    await page.open()
+    p1.fault = "status:401"
+    await sidecar.chat("question")
+    await page.shows("#verdict h1", "p1: key refused since")
+
+
 async def test_a_request_is_shown_with_the_ladder_of_its_attempts(page, sidecar, p1):
     await page.open()
     await fail_over(sidecar, p1, times=1)

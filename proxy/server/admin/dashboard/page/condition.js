@@ -19,8 +19,10 @@ export function condition(provider, now) {
     return told("open", "down", "bad", `${because(provider)}next try in ${span(next)}`, false);
   }
   if (coolDown.remaining > 0) {
+    const again = `asked again in ${span(coolDown.remaining)}`;
+    if (coolDown.reason === "auth") return told("refused", "key refused", "bad", again, false);
     const reason = coolDown.reason ? `${plain(coolDown.reason)}; ` : "";
-    return told("cooling", "resting", "warn", `${reason}asked again in ${span(coolDown.remaining)}`, false);
+    return told("cooling", "resting", "warn", reason + again, false);
   }
   if (health.status === "unhealthy") return told("unhealthy", "failing", "bad", because(provider) + "asked last");
   if (breaker.state === "half_open") return told("half_open", "on trial", "warn", `${because(provider)}a few requests try it`);

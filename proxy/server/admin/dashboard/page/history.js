@@ -52,12 +52,15 @@ export class History {
     return this.since <= time - seconds;
   }
 
-  /** Requests per second, bucket by bucket; null before what is known. */
+  /** Requests per second, bucket by bucket; null before what is known, and while a bucket is too young to tell. */
   rates(time) {
     const first = Math.ceil(this.since / BUCKET);
-    const last = Math.floor(time / BUCKET);
-    return this.series(time, (bucket, seconds) => bucket.requests / seconds).map((value, index) =>
-      last - BUCKETS + 1 + index < first ? null : value ?? 0);
+    const last = Math.floor((time - BUCKET / 2) / BUCKET);
+    const newest = Math.floor(time / BUCKET);
+    return this.series(time, (bucket, seconds) => bucket.requests / seconds).map((value, index) => {
+      const number = newest - BUCKETS + 1 + index;
+      return number < first || number > last ? null : value ?? 0;
+    });
   }
 
   /** Count one finished request. */

@@ -1,20 +1,21 @@
 /** The page's heart: takes in what the sidecar tells, and draws it at most four times a second. */
 
 import { Refused, actions, ask, now, token } from "./api.js";
-import { condition, Since } from "./condition.js";
-import { at, say, show } from "./dom.js";
+import { Since, condition } from "./condition.js";
+import { showCounts } from "./counts.js";
+import { at, show } from "./dom.js";
 import { knock, open } from "./entry.js";
 import { listen } from "./events.js";
 import { Happenings } from "./happenings.js";
 import { History } from "./history.js";
 import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
+import { finding, tellOutcome } from "./outcome.js";
 import { Providers } from "./providers.js";
-import { KEPT, Requests } from "./requests.js";
+import { REMEMBERED, Requests } from "./requests.js";
 import { Routes } from "./routes.js";
 import { makeTiles } from "./tiles.js";
 import { showVerdict, verdict } from "./verdict.js";
-import { clock, count, percent, several, span } from "./words.js";
 
 const POLL = 2000;
 const FRAME = 250;
@@ -31,7 +32,8 @@ const happenings = new Happenings({ place: at("events"), none: at("events-none")
 const providers = new Providers(at("providers"), {
   toggle: (name, enabled) =>
     act(() => (enabled ? actions.enable(name) : actions.disable(name)), () => `${name} is ${enabled ? "enabled" : "disabled"}.`),
-  check: (name) => act(() => actions.check(name), (told) => `${name}: ${told.checks.map(finding).join("; ") || "nothing to check"}.`),
+  check: (name) =>
+    act(() => actions.check(name), ({ checks }) => `${name}: ${checks.map(finding).join("; ") || "nothing to check"}.`),
 });
 const routes = new Routes(at("routes"), (name, strategy) =>
   act(() => actions.choose(name, strategy), () => `${name} follows ${strategy.replaceAll("_", " ")}.`));
@@ -39,7 +41,6 @@ const routes = new Routes(at("routes"), (name, strategy) =>
 let status = null;
 let session = null;
 let frame = null;
-let toast = null;
 
 /** Begin to show a sidecar that let us in. */
 function enter(first) {
@@ -81,7 +82,7 @@ async function joined() {
   try {
     const { requests: past } = await ask("GET", "/admin/requests");
     const known = past.toReversed().map((entry) => !note(entry, { past: true })).some(Boolean);
-    if (past.length < KEPT) history.since = Math.min(history.since, now() - status.uptime);
+    if (past.length < REMEMBERED) history.since = Math.min(history.since, now() - status.uptime);
     else if (!known) history.since = past.at(-1).time;
   } catch (refused) {
     lost(refused);
@@ -133,26 +134,10 @@ function take(document) {
   schedule();
 }
 
-/** Do something by hand and say what came of it. */
+/** Do something by hand, and see what it changed. */
 async function act(action, words) {
-  try {
-    const told = await action();
-    notify(words(told));
-  } catch (refused) {
-    if (!(refused instanceof Refused)) throw refused;
-    notify(`Not done: ${refused.message}.`, "bad");
-  }
+  await tellOutcome(action, words);
   await refresh();
-}
-
-const finding = ({ finding: found, seconds, error }) => `${found}${error ? ` (${error})` : ""} in ${Math.round(seconds * 1000)} ms`;
-
-function notify(text, tone = "good") {
-  clearTimeout(toast);
-  at("toast").dataset.tone = tone;
-  show(at("toast"), true);
-  say(at("toast"), text);
-  toast = setTimeout(() => show(at("toast"), false), 6000);
 }
 
 function schedule() {
@@ -176,18 +161,7 @@ function drawAll() {
   requests.update();
   happenings.update();
   link.update(time);
-  drawCounts();
-}
-
-function drawCounts() {
-  const { statistics, providers: known, routes: paths } = status;
-  const byHand = [...Object.values(known), ...Object.values(paths)].filter((each) => each.overridden).length;
-  show(at("take-back"), byHand > 0);
-  say(at("take-back"), `Take back ${several(byHand, "change")} by hand`);
-  say(at("about"), `generation ${status.generation.slice(0, 8)} · up ${span(status.uptime)}`);
-  const answered = statistics.total_requests ? `, ${percent(statistics.success_rate)} answered` : "";
-  const failed = statistics.failover_count ? `, ${count(statistics.failover_count)} failed over` : "";
-  say(at("counts"), `Since ${clock(statistics.since)}: ${several(statistics.total_requests, "request")}${answered}${failed}`);
+  showCounts(status);
 }
 
 at("leave").addEventListener("click", () => leave());

@@ -4,7 +4,8 @@ import { fromTemplate, make, mark, say, setMark, show } from "./dom.js";
 import { clock, duration, plain } from "./words.js";
 
 /** As many as the sidecar remembers. */
-export const KEPT = 100;
+export const REMEMBERED = 100;
+const KEPT = 200;
 const SHOWN = 40;
 const TONES = { ok: "good", degraded: "warn", refused: "off", cancelled: "off", failed: "bad", broken: "bad" };
 
@@ -34,8 +35,16 @@ export class Requests {
     const key = keyOf(entry);
     if (this.#entries.has(key)) return false;
     this.#entries.set(key, entry);
-    if (this.#entries.size > KEPT) this.#entries.delete(this.#entries.keys().next().value);
+    if (this.#entries.size > KEPT) this.#forget();
     return true;
+  }
+
+  /** The oldest that went well, so that trouble is not washed away by a minute of traffic. */
+  #forget() {
+    for (const [key, entry] of this.#entries) {
+      if (!troubled(entry)) return void this.#entries.delete(key);
+    }
+    this.#entries.delete(this.#entries.keys().next().value);
   }
 
   /** Draw those that are new, and drop those that are no longer shown. */
