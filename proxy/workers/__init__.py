@@ -2,7 +2,8 @@
 
     supervisor   the parent: reads the files, opens the operator's side, starts and ends the crew
     crew         the workers as the parent sees them: asks all of them, replaces one that ends
-    member       one worker process: its start, its questions and answers, its end
+    hiring       a worker process, started
+    member       the same once it can be spoken to: its questions and answers, its end
     management   the operations behind `/admin/`, over all workers
     merge        their documents as one (pure)
     share        a worker's part of the configured limits (pure)

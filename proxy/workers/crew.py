@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ from proxy.resilience.backoff import backoff
 from proxy.routing.overrides import Overrides
 from proxy.server.listening import ListenError
 from proxy.workers.channel import ChannelClosedError, Hear
-from proxy.workers.member import GONE, Member, start
+from proxy.workers.hiring import Hired, hire
+from proxy.workers.member import GONE, Member, join
 
 PAUSE = Backoff(base=0.1, max=30.0, jitter="none")
 """Before a worker is replaced; doubles while none lives for `STEADY`."""
@@ -44,6 +45,8 @@ class Crew:
     clock: Clock
     hear: Hear
     """Told the news of every worker."""
+    hire: Callable[[], Hired] = hire
+    """Starts a process in place of one that ended."""
     texts: Texts = field(default_factory=dict)
     """The files in force: what a new worker begins with, however the files on the disk are by then."""
     overrides: Overrides = field(default_factory=Overrides)
@@ -58,11 +61,11 @@ class Crew:
     _following: "asyncio.Task[None] | None" = None
     _keeping: list["asyncio.Task[None]"] = field(default_factory=list)
 
-    async def start(self, address: Address) -> None:
+    async def start(self, hired: Sequence[Hired], address: Address) -> None:
         """Begin all of them at an address whose port is known. Raises ListenError, SidestepError."""
         self._address = address
-        for number in range(self.size):
-            self.members[number] = await start(number, self.hear)
+        for number, each in enumerate(hired):
+            self.members[number] = await join(number, each, self.hear)
         await asyncio.gather(*(self._set_up(member) for member in self.members.values()))
         self._keeping = [asyncio.create_task(self._keep(number)) for number in range(self.size)]
 
@@ -164,7 +167,7 @@ class Crew:
             )
             await self.clock.sleep(pause)
             try:
-                self.members[number] = member = await start(number, self.hear)
+                self.members[number] = member = await join(number, self.hire(), self.hear)
                 await self._set_up(member)
             except (OSError, ChannelClosedError, ListenError, SidestepError) as error:
                 # Without the traceback: the reason says it all. The loop comes back to it after a longer pause.

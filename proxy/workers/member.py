@@ -1,22 +1,20 @@
 """One worker as its parent sees it: started, asked, ended."""
 
 import asyncio
-import os
-import socket
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from proxy.workers.channel import Channel, ChannelClosedError, Hear, connect
+from proxy.workers.hiring import Hired
 
 PATIENCE = 30.0
 """Seconds for an answer; a check waits for its provider."""
 
 
 class Member:
-    """A worker process and the channel to it. Made by `start`."""
+    """A worker process and the channel to it. Made by `join`."""
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process, channel: Channel, hear: Hear) -> None:
+    def __init__(self, number: int, hired: Hired, channel: Channel, hear: Hear) -> None:
         self.number = number
         """Its place among the workers, from 0."""
         self.hears = False
@@ -25,7 +23,7 @@ class Member:
         """Whether it takes requests."""
         self.generation = ""
         """The configuration that it follows."""
-        self._process = process
+        self._process = hired.process
         self._channel = channel
         self._hearing = asyncio.create_task(channel.serve(_refuse, hear))
 
@@ -37,7 +35,7 @@ class Member:
     @property
     def living(self) -> bool:
         """Whether its process runs."""
-        return self._process.returncode is None
+        return self._process.poll() is None
 
     async def ask(self, question: str, patience: float = PATIENCE, /, **details: Any) -> Any:  # noqa: ANN401  any JSON
         """Ask and wait. Raises SidestepError, ChannelClosedError, TimeoutError."""
@@ -50,35 +48,19 @@ class Member:
 
     async def ended(self) -> int:
         """Wait for the end of the process; its exit status, negative for a signal."""
-        status = await self._process.wait()
+        # The end of the channel is, or will soon be, the end of the process: nothing else holds the other side.
+        await asyncio.wait({self._hearing})
         self.hears = self.ready = False
-        self._hearing.cancel()
-        self._channel.close()
-        return status
+        return await asyncio.to_thread(self._process.wait)
 
     def kill(self) -> None:
-        """End it without asking."""
-        if self.living:
-            self._process.kill()
+        """End it without asking; one that has ended already is left alone."""
+        self._process.kill()
 
 
-async def start(number: int, hear: Hear) -> Member:
-    """Start a worker process; it waits for `begin`."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "proxy.workers", str(theirs.fileno())),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            env=_environment(),
-        )
-    ours.settimeout(0)
-    return Member(number, process, await connect(ours), hear)
-
-
-def _environment() -> dict[str, str]:
-    """Let it find the very modules that run here, and none that lie in the working directory (hence `-P`)."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+async def join(number: int, hired: Hired, hear: Hear) -> Member:
+    """Begin to speak with a worker that was started."""
+    return Member(number, hired, await connect(hired.end), hear)
 
 
 def _refuse(question: str, _: Mapping[str, Any]) -> Any:  # noqa: ANN401

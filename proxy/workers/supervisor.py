@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from proxy.telemetry.logs import Closer
 from proxy.telemetry.metrics import Metrics
 from proxy.workers.channel import ChannelClosedError
 from proxy.workers.crew import Crew, LineStyle
+from proxy.workers.hiring import Hired
 from proxy.workers.management import CrewManagement
 
 END_TIME = 0.9
@@ -39,7 +40,7 @@ class Supervisor:
         snapshot: Snapshot,
         source: Source,
         *,
-        workers: int,
+        hired: Sequence[Hired],
         lines: LineStyle,
         state_dir: Path | None = None,
         logs: Closer | None = None,
@@ -48,7 +49,8 @@ class Supervisor:
         self.snapshot = snapshot
         clock = clock or SystemClock()
         self._source = source
-        self._crew = Crew(workers, lines, clock, self._hear, source.texts)
+        self._hired = hired
+        self._crew = Crew(len(hired), lines, clock, self._hear, texts=source.texts)
         self._metrics = Metrics(
             lambda: Reading(generation=self.snapshot.generation, log_lines_dropped=logs.dropped if logs else 0),
             version=version("sidestep"),
@@ -69,7 +71,7 @@ class Supervisor:
         claimed, address = await claim(self.snapshot.server.listen)
         self._listeners.append(claimed)
         try:
-            await self._crew.start(address)
+            await self._crew.start(self._hired, address)
         except (SidestepError, ChannelClosedError, OSError) as error:
             raise ListenError(f"a worker could not begin: {str(error) or type(error).__name__}") from error
         self._watching = asyncio.create_task(self._reloader.watch(), name="reload")

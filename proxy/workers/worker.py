@@ -174,6 +174,7 @@ async def work(end: socket.socket) -> int:
     channel = await connect(end)
     worker = Worker(channel)
     loop = asyncio.get_running_loop()
+    descriptors.raise_limit()
     descriptors.report_shortage(loop)
     loop.add_signal_handler(signal.SIGTERM, worker.leaving.set)
     for number in (signal.SIGINT, signal.SIGHUP):

@@ -173,8 +173,10 @@ def test_what_is_broken_by_hand_fails_over_as_the_page_says(block, demo, environ
         assert header in (ROOT / block.page).read_text()
 
 
+ANYWHERE = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
 READY = {
-    ".venv/bin/sidestep run": (["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], r'"address": ?"([^"]+)"'),
+    ".venv/bin/sidestep run": (ANYWHERE, r'"address": ?"([^"]+)"'),
+    ".venv/bin/sidestep run --workers 2": (ANYWHERE, r'"address": ?"([^"]+)"'),
     ".venv/bin/sidestep demo --serve": ([], r"export SIDESTEP=http://(\S+)/v1"),
 }
 """What serves -> what makes it independent of ports that are free, and how it tells where it listens."""

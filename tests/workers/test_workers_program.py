@@ -300,6 +300,14 @@ async def test_a_number_of_workers_that_makes_no_sense_is_refused(tmp_path, numb
     assert "is not a number from 1 to 64" in stderr
 
 
+async def test_a_bad_configuration_ends_it_with_1_and_without_workers(tmp_path):
+    write(tmp_path, routes({"p1": refusing(prioritty=3)}), {})
+    status, stdout, stderr = await finished(tmp_path, "run", "--workers", "2")
+    assert (status, stdout) == (1, "")
+    assert stderr.startswith(str(tmp_path / "routes.yaml"))
+    assert "Traceback" not in stderr
+
+
 async def test_every_line_of_their_common_log_is_json(team):
     await team.ask_until_both_answered()
     team.program.terminate()
