@@ -184,6 +184,17 @@ async def test_only_the_requests_that_met_trouble_can_be_shown(page, sidecar, p1
     await page.shows(".request", "overloaded")
 
 
+async def test_trouble_stays_in_sight_longer_than_what_went_well(page, sidecar, p1):
+    await page.open()
+    await page.click("#trouble")
+    await fail_over(sidecar, p1, times=1)
+    p1.fault = "ok"
+    for _ in range(250):
+        await sidecar.chat("one that goes well")
+    await page.shows("#counts", "251 requests")
+    await page.shows(".request", "overloaded")
+
+
 async def test_the_list_holds_still_while_it_is_paused_and_then_catches_up(page, sidecar):
     await page.open()
     await sidecar.chat("one")

@@ -2,7 +2,7 @@
 
 export const BUCKET = 5;
 export const BUCKETS = 60;
-const SAMPLES = 400; // durations kept per bucket; beyond that a fair draw of them
+const SAMPLES = 200; // durations kept per bucket; beyond that a fair draw of them
 
 /** Attempts that tell nothing of the provider: our own limits, the client's doing, a question that nobody can answer. */
 const NO_VERDICT = new Set([

@@ -63,7 +63,7 @@ function leave(problem = "") {
 
 async function poll(signal) {
   while (!signal.aborted) {
-    if (!document.hidden) await refresh();
+    await refresh(); // in the background too: the title of the tab tells
     await new Promise((resolve) => setTimeout(resolve, POLL));
   }
 }
