@@ -1,11 +1,14 @@
 """deploy/sidestep.service: taken by systemd itself, locked down by its own measure, and true to the program."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lab.configuration import refusing, routes
+from lab.sidecar import eventually, process
 
 from proxy.cli import main
 from proxy.config.load import load
@@ -59,9 +62,15 @@ def test_it_is_stopped_only_after_the_drain_of_the_shipped_files(service):
     assert drain.delay + drain.timeout < duration(service["TimeoutStopSec"][0])
 
 
-def test_a_reload_is_the_signal_that_the_program_takes_for_one(service):
+async def test_a_reload_is_the_signal_that_the_program_takes_for_one(service):
     assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
-    assert "signal.SIGHUP, reload" in (ROOT / "proxy" / "cli" / "run.py").read_text()
+    async with process(routes({"p1": refusing()})) as program:
+        program.child.send_signal(signal.SIGHUP)
+
+        async def reloaded():
+            return await program.metric("sidestep_config_reloads_total", result="ok") == 1
+
+        await eventually(reloaded, within=20)
 
 
 def test_the_token_lies_in_a_folder_that_only_the_service_can_open(service):
