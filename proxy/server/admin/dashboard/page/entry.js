@@ -28,6 +28,7 @@ async function attempt(enter) {
     const status = await ask("GET", "/admin/status");
     show(at("entry"), false);
     enter(status);
+    at("verdict").focus({ preventScroll: true }); // from here Tab goes on to what can be done
   } catch (refused) {
     if (!(refused instanceof Refused)) throw refused;
     if (refused.status === 401) token.forget();
