@@ -21,6 +21,8 @@ PAUSE = Backoff(base=0.1, max=30.0, jitter="none")
 """Before a worker is replaced; doubles while none lives for `STEADY`."""
 STEADY = 30.0
 """Seconds after which a worker's end has nothing to do with the one before."""
+QUICK = 5.0
+"""Seconds for an answer that takes no waiting; less than whoever scrapes the metrics waits."""
 PING_EVERY = 5.0
 PING_PATIENCE = 30.0
 """Seconds without a sign of life after which a worker is taken for hanging and is ended."""
@@ -74,13 +76,15 @@ class Crew:
         """Whether every worker takes requests."""
         return sum(member.ready for member in self.members.values()) == self.size
 
-    async def ask(self, question: str, /, **details: Any) -> dict[Member, Any]:  # noqa: ANN401  any JSON
-        """Ask every worker that serves, and wait for all; those that are gone by then are left out.
+    async def ask(self, question: str, /, *, patience: float = QUICK, **details: Any) -> dict[Member, Any]:  # noqa: ANN401  any JSON
+        """Ask every worker that serves, and wait for all; those that are gone or do not answer are left out.
 
         Raises SidestepError when one refuses, and 503 when there is none to ask.
         """
         members = [member for member in self.members.values() if member.hears]
-        found = await asyncio.gather(*(member.ask(question, **details) for member in members), return_exceptions=True)
+        found = await asyncio.gather(
+            *(member.ask(question, patience, **details) for member in members), return_exceptions=True
+        )
         answers: dict[Member, Any] = {}
         for member, answer in zip(members, found, strict=True):
             if isinstance(answer, GONE):

@@ -15,7 +15,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.workers import merge
 from proxy.workers.crew import Crew
 from proxy.workers.ledger import Ledger
-from proxy.workers.member import Member
+from proxy.workers.member import PATIENCE, Member
 
 
 class CrewManagement:
@@ -91,7 +91,7 @@ class CrewManagement:
 
     async def check(self, name: str) -> Document:
         """Let every worker ask a provider now whether it is well, and wait for what it says."""
-        return merge.checks(list((await self._crew.ask("check", name=name)).values()))
+        return merge.checks(list((await self._crew.ask("check", patience=PATIENCE, name=name)).values()))
 
     async def choose_strategy(self, name: str, document: Document) -> Document:
         """Give a route another strategy: `{"strategy": NAME}`."""

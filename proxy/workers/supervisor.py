@@ -1,6 +1,7 @@
 """The parent: reads the files, keeps the port, opens the operator's side, and leads the crew that does the work."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -26,6 +27,8 @@ from proxy.workers.management import CrewManagement
 
 END_TIME = 0.9
 """Seconds that the workers get to end at once; a second signal promises one."""
+GRACE = 10.0
+"""Seconds on top of the drain's own that a worker gets to end before it is ended."""
 OURS = frozenset({"override", "reload"})
 """News that the parent tells itself, once, and not once for every worker."""
 
@@ -90,10 +93,13 @@ class Supervisor:
         await self._reloader.reload()
 
     async def drain(self) -> None:
-        """Say on /readyz that we leave, and wait until every worker has drained and ended."""
+        """Say on /readyz that we leave, and wait until every worker has drained and ended, or should have."""
         self._ready = False
         self._stop_watching()
-        await self._crew.drain()
+        drain = self.snapshot.server.drain
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain.delay + drain.timeout + GRACE):
+                await self._crew.drain()
 
     async def close(self) -> None:
         """End at once, the workers first."""

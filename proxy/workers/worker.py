@@ -155,8 +155,14 @@ class Worker:
         return shared(snapshot, *self._place)
 
     async def _tell(self, listener: Listener) -> None:
-        while (event := await listener.queue.get()) is not None:
-            await self._channel.tell(event.name, event.data)
+        try:
+            while (event := await listener.queue.get()) is not None:
+                await self._channel.tell(event.name, event.data)
+                if listener.dropped:
+                    await self._channel.tell("dropped", {"events": listener.dropped})
+                    listener.dropped = 0
+        except ConnectionError:
+            return  # the parent is gone, which `work` sees too
 
 
 QUESTIONS = {

@@ -1,9 +1,14 @@
-"""The pauses before a worker is replaced, by a clock that writes down its sleeps, with processes that end at once."""
+"""Who is asked, who is left out, and the pauses before a worker is replaced: by a clock that writes down its sleeps."""
 
 import asyncio
 import socket
 import subprocess
+from types import SimpleNamespace
 
+import pytest
+
+from proxy.errors import ClientError, SidestepError
+from proxy.workers.channel import ChannelClosedError
 from proxy.workers.crew import PAUSE, STEADY, Crew, LineStyle
 from proxy.workers.hiring import Hired
 from proxy.workers.member import join
@@ -64,3 +69,51 @@ async def test_after_a_steady_time_the_pause_is_short_again():
     clock.now = lambda: next(now)
     await kept(clock)
     assert clock.pauses == [PAUSE.base]
+
+
+class Played:
+    """A worker that answers every question alike."""
+
+    def __init__(self, answer, *, hears=True):
+        self.answer = answer
+        self.hears = hears
+        self.pid = 1
+        self.killed = False
+
+    async def ask(self, question, patience, **details):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def kill(self):
+        self.killed = True
+
+
+def crew_of(*members):
+    crew = Crew(len(members), LineStyle("json", "info"), Slept(1), lambda name, data: None)
+    crew.members = dict(enumerate(members))
+    return crew
+
+
+async def test_those_that_are_gone_hang_or_have_not_begun_are_left_out():
+    crew = crew_of(Played(1), Played(ChannelClosedError()), Played(TimeoutError()), Played(4, hears=False))
+    assert list((await crew.ask("status")).values()) == [1]
+
+
+async def test_when_nobody_can_answer_it_is_told_so():
+    with pytest.raises(SidestepError) as caught:
+        await crew_of(Played(ChannelClosedError())).ask("status")
+    assert (caught.value.status, caught.value.code) == (503, "no_worker")
+
+
+async def test_what_one_of_them_refuses_is_refused():
+    with pytest.raises(ClientError, match="no such"):
+        await crew_of(Played(1), Played(ClientError("no such provider", status=404))).ask("enable")
+
+
+async def test_one_that_gives_no_sign_of_life_is_ended():
+    member = Played(TimeoutError())
+    crew = crew_of(member)
+    crew.clock = SimpleNamespace(sleep=lambda seconds: asyncio.sleep(0))
+    await crew._ping(member)
+    assert member.killed

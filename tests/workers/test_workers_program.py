@@ -8,11 +8,14 @@ import socket
 from contextlib import suppress
 
 import pytest
+from jsonschema import validate
 from lab.client import RawClient, request
 from lab.configuration import refusing, routes, write
 from lab.operator import TOKEN, Operator, managed
 from lab.sidecar import chat, eventually, finished, process
 from lab.upstream import Upstream
+
+from proxy.server.admin.listener import description
 
 PATIENCE = 15.0
 """Seconds for a process to be started on a busy machine."""
@@ -78,6 +81,13 @@ async def test_what_one_process_refuses_is_refused_in_the_same_words(p1, p2, tea
     async with process(managed({"p1": p1, "p2": p2})) as alone:
         same = await Operator(alone).ask(method, path, document)
     assert refused.json() == same.json()
+
+
+async def test_what_they_tell_together_is_as_described(team):
+    await team.ask_until_both_answered()
+    shapes = description()
+    for path, shape in (("/admin/status", "Status"), ("/admin/stats", "Statistics")):
+        validate(await team.operator.get(path), {**shapes, "$ref": f"#/components/schemas/{shape}"})
 
 
 async def test_a_check_is_made_by_both(team):
