@@ -120,8 +120,6 @@ class Crew:
         for member, answer in zip(members, found, strict=True):
             if isinstance(answer, SidestepError):
                 logger.error("a worker refused the configuration", extra={"pid": member.pid, "reason": str(answer)})
-            elif isinstance(answer, dict):
-                member.generation = answer["generation"]
 
     def listen(self, *, wanted: bool) -> None:
         """Begin or end to be told the workers' news."""
@@ -201,7 +199,7 @@ class Crew:
     async def _set_up(self, member: Member) -> None:
         """Give a new worker all that the others have, and let it listen. Raises what `ask` raises, and ListenError."""
         texts = self.texts
-        answer = await member.ask(
+        await member.ask(
             "begin",
             worker=member.number,
             workers=self.size,
@@ -209,7 +207,6 @@ class Crew:
             log_format=self.lines.format,
             log_level=self.lines.level,
         )
-        member.generation = answer["generation"]
         member.hears = True
         # No await between this and the next question: whatever changes from here on reaches it afterwards, in order.
         held = {"enabled": self.overrides.enabled, "strategies": self.overrides.strategies}
@@ -218,7 +215,7 @@ class Crew:
         except SidestepError as error:
             raise ListenError(error.message) from error
         if texts is not self.texts:
-            member.generation = (await member.ask("adopt", texts=_plain(self.texts)))["generation"]
+            await member.ask("adopt", texts=_plain(self.texts))
         if self.listening:
             member.order("listen", wanted=True)
         member.ready = True

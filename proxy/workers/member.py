@@ -21,8 +21,6 @@ class Member:
         """Whether it has all that the others have, and so must hear of every change."""
         self.ready = False
         """Whether it takes requests."""
-        self.generation = ""
-        """The configuration that it follows."""
         self._process = hired.process
         self._channel = channel
         self._hearing = asyncio.create_task(channel.serve(_refuse, hear))

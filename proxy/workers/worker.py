@@ -37,6 +37,8 @@ class Worker:
         self.hurry = asyncio.Event()
         """Time to end at once."""
         self.sidecar: Sidecar | None = None
+        self.serving = False
+        """Whether the sidecar listens."""
         self.logs: Closer | None = None
         self._channel = channel
         self._place = (0, 1)
@@ -67,6 +69,7 @@ class Worker:
             await sidecar.serve(Address(host, port), shared=True)
         except ListenError as error:
             raise SidestepError(str(error), code="listen") from error
+        self.serving = True
         return {}
 
     async def adopt(self, *, texts: Mapping[str, str]) -> Document:
@@ -189,11 +192,8 @@ async def work(end: socket.socket) -> int:
     hearing.add_done_callback(lambda _: worker.leaving.set())
     await worker.leaving.wait()
     if worker.sidecar is not None:
-        draining = asyncio.ensure_future(worker.sidecar.drain())
-        hurried = asyncio.ensure_future(worker.hurry.wait())
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, hurried):
-            task.cancel()
+        if worker.serving:
+            await _drained(worker.sidecar, worker.hurry)
         await worker.sidecar.close()
     hearing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -201,6 +201,15 @@ async def work(end: socket.socket) -> int:
     if worker.logs is not None:
         worker.logs.close()
     return 0
+
+
+async def _drained(sidecar: Sidecar, hurry: asyncio.Event) -> None:
+    """Wait until everything has been answered, or until there is no time left for it."""
+    draining = asyncio.ensure_future(sidecar.drain())
+    hurried = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, hurried):
+        task.cancel()
 
 
 def _leave_it_to_the_parent() -> None:

@@ -290,6 +290,32 @@ async def test_workers_whose_parent_is_killed_drain_and_end():
         await eventually(lambda: gone(*children), PATIENCE)
 
 
+async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun_and_is_replaced():
+    async with (
+        Upstream("slow", tokens=30, interval=0.02) as slow,
+        process(routes({"p1": slow}), "--workers", "2") as program,
+        RawClient(program.port) as client,
+    ):
+        children = children_of(program.child.pid)
+        await client.send(request(document=chat("hello", stream=True)))
+        response = await client.head()
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+        async for piece in client.pieces(response):
+            response.body += piece
+        assert response.events()[-1] == "[DONE]"
+
+        async def replaced():
+            now = children_of(program.child.pid)
+            ready = (await program.admin("/readyz")).status == 200
+            return ready and len(now) == 2 and not set(now) & set(children)
+
+        await eventually(replaced, PATIENCE)
+        assert (await program.chat("hello")).status == 200
+        program.terminate()
+        assert await program.ended() == 0
+
+
 async def test_a_port_at_which_somebody_else_listens_ends_it_with_3(tmp_path):
     write(tmp_path, routes({"p1": refusing()}), {})
     with socket.socket() as taken:
