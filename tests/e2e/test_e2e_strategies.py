@@ -52,6 +52,8 @@ class Answering:
     status: int = 200
     head: Head = field(default_factory=lambda: Head(200, {"content-type": "application/json"}))
 
+    arrived = True
+
     async def read_all(self, limit):
         return ANSWER
 
