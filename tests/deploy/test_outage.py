@@ -38,27 +38,28 @@ async def asked(program):
                 await program.chat("hello")
             await asyncio.sleep(0.05)
 
-    asking = asyncio.create_task(ask_on())
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(ask_on())
         yield
-    finally:
         asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
 
 
-def fires(server, *alerts):
-    async def condition():
-        return set(alerts) <= await server.firing()
-
-    return condition
+async def fires(server, *alerts):
+    """Wait until these alerts fire, whatever others do."""
+    await until(server, lambda firing: set(alerts) <= firing)
 
 
-def is_quiet(server):
-    async def condition():
-        return not await server.firing()
+async def falls_quiet(server):
+    """Wait until no alert fires."""
+    await until(server, lambda firing: not firing)
 
-    return condition
+
+async def until(server, condition):
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while not condition(firing := await server.firing()):
+        assert loop.time() - begun < WITHIN, f"after {WITHIN} s there fires {firing or 'nothing'}"
+        await asyncio.sleep(0.1)
 
 
 async def test_the_alerts_tell_of_an_outage_while_it_lasts_and_of_nothing_else(tmp_path):
@@ -74,28 +75,28 @@ async def test_the_alerts_tell_of_an_outage_while_it_lasts_and_of_nothing_else(t
 
             # every third answer of the primary is a 503: too few for its breaker, enough for the operator
             p1.schedule = lambda turn: "ok" if turn % 3 else "status:503"
-            await eventually(fires(server, ("FailoverRateHigh", "")), WITHIN)
+            await fires(server, ("FailoverRateHigh", ""))
             assert await server.firing() <= {("FailoverRateHigh", ""), COMPANION}
 
             # now all of them are: it is skipped, so that hardly any request has to change its provider
             p1.schedule, p1.fault = None, "status:503"
-            await eventually(fires(server, ("ProviderDown", "primary")), WITHIN)
+            await fires(server, ("ProviderDown", "primary"))
             assert await server.firing() <= {("FailoverRateHigh", ""), ("ProviderDown", "primary"), COMPANION}
 
             # the secondary dies too: nobody is left
             await p2.go_down()
             both = ("AllProvidersDown", ""), ("ClientErrors", ""), ("ProviderDown", "secondary")
-            await eventually(fires(server, *both), WITHIN)
+            await fires(server, *both)
 
             # both are back: every alert ends by itself
             await p2.come_back()
             p1.fault = "ok"
-            await eventually(is_quiet(server), WITHIN)
+            await falls_quiet(server)
 
             # and a sidecar that is gone is told of as well
             program.child.send_signal(signal.SIGKILL)
             await program.ended()
-            await eventually(fires(server, ("SidestepDown", "")), WITHIN)
+            await fires(server, ("SidestepDown", ""))
 
 
 async def test_a_configuration_that_was_refused_is_told_of_until_it_is_mended(tmp_path):
@@ -107,9 +108,9 @@ async def test_a_configuration_that_was_refused_is_told_of_until_it_is_mended(tm
             prometheus(tmp_path, [f"127.0.0.1:{program.admin_port}"]) as server,
         ):
             file.write_text(json.dumps(documents | {"rutes": []}))
-            await eventually(fires(server, ("ConfigRefused", "")), WITHIN)
+            await fires(server, ("ConfigRefused", ""))
             file.write_text(json.dumps(documents))
-            await eventually(is_quiet(server), WITHIN)
+            await falls_quiet(server)
 
 
 async def test_every_panel_of_the_dashboard_shows_something_of_an_outage(tmp_path):
