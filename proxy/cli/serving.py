@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import http_parser
 
-from proxy.cli.loop import loop_factory
+from proxy.cli.loop import loop_factory, tune_process
 from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Snapshot
 from proxy.errors import ConfigError
@@ -79,6 +79,7 @@ def _run(
         return EXIT_CONFIG
     descriptors.raise_limit()
     closer = configure(arguments.log_format, arguments.log_level, writer)
+    tune_process()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(serve(lambda: make(snapshot, source, closer)))

@@ -4,8 +4,9 @@ import asyncio
 import socket
 import sys
 
-from proxy.cli.loop import loop_factory
+from proxy.cli.loop import loop_factory, tune_process
 from proxy.workers.worker import work
 
+tune_process()
 with asyncio.Runner(loop_factory=loop_factory()) as runner:
     sys.exit(runner.run(work(socket.socket(fileno=int(sys.argv[1])))))
