@@ -119,7 +119,7 @@ class Record:
     cancelled: bool = False
     """The client left first."""
     degraded: str = ""
-    """Which degradation answered: `stale_cache`, `model`, `static`."""
+    """Which degradation answered: `stale_cache`, `model`, `route`, `static`."""
     cache: str = ""
     """What the cache had: `hit`, `miss`, `stale`, `shared` (the answer to an identical request at the same time)."""
     age: float | None = None

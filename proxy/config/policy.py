@@ -177,13 +177,20 @@ class DegradeStep:
     """Answer with what the same question was last answered with; needs the policy's `cache`."""
     model: str | None = None
     """Ask the same route's providers again, for this model."""
+    route: str | None = None
+    """Ask the providers of this route, under this policy."""
     static: str | None = None
     """Answer with this text, in the endpoint's own shape."""
 
     @property
     def kind(self) -> str:
         """The name of the field that is set."""
-        return "stale_cache" if self.stale_cache else "model" if self.model is not None else "static"
+        return next(name for name in ("stale_cache", "model", "route", "static") if getattr(self, name) is not None)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it makes upstream calls of its own."""
+        return self.model is not None or self.route is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,5 +65,5 @@ def build(
     if policy.cache:
         stages.append(cache(policy.cache, clock))
     if policy.degrade:
-        stages.append(degrade(clock))
+        stages.append(degrade({route.name: route for route in snapshot.routes}, clock))
     return compose(stages, failover(turn, clock), clock)

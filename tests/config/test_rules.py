@@ -239,6 +239,36 @@ def test_a_model_to_degrade_to_must_be_served_by_someone(problems):
     assert [(at, offset) for _, at, offset, _ in found] == [(2, 19)]
 
 
+SPARE = (
+    HEAD
+    + PROVIDERS
+    + PROVIDER.replace("  a:", "  b:")
+    + "routes:\n"
+    + ROUTE
+    + ROUTE.replace("name: chat", "name: spare").replace("[a]", "[b]")
+)
+
+
+def test_a_route_to_degrade_to_needs_no_requests_of_its_own(problems):
+    assert problems(SPARE, default=HEAD + "degrade: [{route: spare}]\n") == []
+
+
+def test_without_the_step_it_would_be_unreachable(problems):
+    assert "unreachable" in problems(SPARE, default=HEAD)[0][3]
+
+
+@pytest.mark.parametrize(
+    ("routes", "step", "fragment"),
+    [
+        (SPARE, "spar", "there is no route 'spar'; did you mean 'spare'?"),
+        (SPARE.replace("[b]", "[a, b]").replace("[a]", "[a, b]"), "spare", "have been asked by then"),
+    ],
+)
+def test_a_route_to_degrade_to_must_exist_and_bring_someone_new(problems, routes, step, fragment):
+    found = problems(routes, default=HEAD + f"degrade: [{{route: {step}}}]\n")
+    assert fragment in " ".join(message for *_, message in found)
+
+
 PAIR = HEAD + PROVIDERS + PROVIDER.replace("  a:", "  b:")
 TWO = PAIR + "routes:\n" + ROUTE.replace("[a]", "[a, b]")
 HEDGED = HEAD + "hedge: {delay: 10s}\n"

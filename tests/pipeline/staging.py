@@ -266,13 +266,15 @@ def provider(name, **fields):
 class Play:
     """An engine over providers with scripts; keywords `policy` and `providers` change the settings."""
 
-    def __init__(self, policy=None, providers=None, limits=None, **scripts):
+    def __init__(self, policy=None, providers=None, limits=None, *, spare=False, **scripts):
         fields = {"timeouts": Timeouts(connect=1.0, first_output=10.0, idle=20.0, total=100.0)} | (policy or {})
         self.policy = Policy(name="default", **fields)
         changes = providers or {}
         self.providers = [
             provider(name, **({"priority": place} | changes.get(name, {}))) for place, name in enumerate(scripts, 1)
         ]
+        self.everyday = tuple(scripts)[: -1 if spare else None]
+        """The providers of the route `chat`; without the last one when that is kept for the route `spare`."""
         self.clock = LoopClock()
         self.network = ScriptedTransport(scripts)
         self.engine = Engine(self.clock, transport=self.network, dialects={"words": WordDialect()})
@@ -282,7 +284,8 @@ class Play:
     def _snapshot(self, limits):
         names = tuple(each.name for each in self.providers)
         routes = [
-            Route(name="chat", match=Match(path="/v1/chat/completions"), providers=names, policy="default"),
+            Route(name="chat", match=Match(path="/v1/chat/completions"), providers=self.everyday, policy="default"),
+            Route(name="spare", match=Match(path="/v1/chat/completions"), providers=names[-1:], policy="default"),
             Route(name="images", match=Match(path="/v1/images/generations"), providers=names, policy="default"),
         ]
         return Snapshot(

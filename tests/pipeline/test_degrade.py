@@ -68,6 +68,16 @@ async def test_a_call_is_kept_back_for_the_other_model():
     assert play.network.calls == ["p1", "p2", "p1"]
 
 
+async def test_another_route_lends_its_providers():
+    steps = {"degrade": (DegradeStep(route="spare"),)}
+    play = Play(steps, p1=[says("server_error", 500)], p2=[good()], spare=True)
+    reply = await play.ask()
+
+    assert reply.body == b"fine"
+    assert play.network.calls == ["p1", "p2"]
+    assert (play.record.degraded, play.record.provider, play.record.route) == ("route", "p2", "chat")
+
+
 async def test_no_call_beyond_the_cap_is_made_for_another_model():
     play = Play(MODEL | {"attempts": 1}, p1=[says("server_error", 500)])
 

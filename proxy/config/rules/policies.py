@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from proxy.config.rules.breakers import breaker_faults
 from proxy.config.rules.draft import Draft
+from proxy.config.shape import did_you_mean
 from proxy.config.snapshot import Policy
 from proxy.errors import Problem
 from proxy.messages import CAPABILITIES, ENDPOINTS, KEPT
@@ -51,10 +52,25 @@ def degrading(draft: Draft) -> Iterator[Problem]:
                 yield document.problem(("degrade", index), "has no effect: the static answer above always succeeds")
             if fault := _stale_fault(policy, index):
                 yield document.problem(("degrade", index, "stale_cache"), f"stale_cache has no effect: {fault}")
+            if step.route is not None and (fault := _route_fault(draft, name, step.route)):
+                yield document.problem(("degrade", index, "route"), fault)
             if step.model is not None and not _served(draft, name, step.model):
                 yield document.problem(
                     ("degrade", index, "model"), "no provider of a route with this policy serves this model"
                 )
+
+
+def _route_fault(draft: Draft, policy: str, wanted: str) -> str:
+    """Why this route cannot stand in for those with the policy; empty when it can."""
+    routes = {route.name: route for route in draft.snapshot.routes}
+    if wanted not in routes:
+        return f"there is no route {wanted!r}{did_you_mean(wanted, routes)}"
+    asking = [route for route in routes.values() if route.policy == policy]
+    if any(route.match.path != routes[wanted].match.path for route in asking):
+        return f"the route {wanted!r} takes another path than those with this policy"
+    if asking and all(set(routes[wanted].providers) <= set(route.providers) for route in asking):
+        return f"has no effect: the providers of {wanted!r} have been asked by then"
+    return ""
 
 
 def _stale_fault(policy: Policy, index: int) -> str:

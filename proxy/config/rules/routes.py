@@ -35,9 +35,12 @@ def names(draft: Draft) -> Iterator[Problem]:
 
 
 def reachable(draft: Draft) -> Iterator[Problem]:
-    """A route behind one that takes everything it could match would never be used."""
+    """A route behind one that takes everything it could match would never be used, but as a policy's last resort."""
     routes = draft.snapshot.routes
+    spare = {step.route for policy in draft.snapshot.policies.values() for step in policy.degrade}
     for index, route in enumerate(routes):
+        if route.name in spare:
+            continue
         for earlier, other in enumerate(routes[:index]):
             if covers(other.match, route.match):
                 above = draft.document.node(("routes", earlier)).place.line
