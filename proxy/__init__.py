@@ -1,13 +1,28 @@
 """sidestep: a sidecar reverse proxy for AI providers.
 
+One request, from socket to socket:
+
+    server.data       reads the bytes, makes a Request of them (server.request) and begins its Record
+    engine            takes the current generation once, finds the route (routing.match), starts its policy's chain
+    pipeline.build    the chain and the reasons for its order: deadline, admission, cache, degrade, failover
+    pipeline.failover one turn per provider: strategy, hedge, concurrency, rate_limit, breaker, attempt
+    pipeline.attempt  the dialect writes the call, transport sends it, the dialect judges what comes back
+    pipeline.stream   a committed stream on its way, watched to its end
+    settlement        breaker, window, cool-downs follow from the outcome's class, exactly once
+    server.answer     writes; telemetry and statistics are made from the finished Record
+
 Layers, importing downwards only (a test reads the imports):
 
-    5  shells       server  manager  workers  cli  demo  reload  prober  status
+    5  shells       server  manager  workers  cli  demo  reload  prober  sensor  cgroup  status
     4  engine       statistics
     3  pipeline     telemetry  transport
     2  registry
     1  decisions    routing  resilience  dialects  config
-    0  words        errors  messages  record  clock
+    0  words        errors  messages  record  clock  envelope
+
+Words: a *route* matches requests and names *providers* and a *policy*; a provider speaks a *dialect*; those that may be
+asked now are *candidates*; an *attempt* is one upstream call and ends in one *error class* or none; a *permit* is the
+breaker's leave to make it; a *generation* is one configuration in force.
 """
 
 from importlib import import_module

@@ -10,9 +10,12 @@ from aiohttp.web_protocol import RequestPayloadError
 from proxy.config.snapshot import Limits
 from proxy.errors import ClientError
 
+SPREAD = 0.1
+"""Share of `body_time` over which the ends of many slow bodies are spread, so that they do not all end at once."""
 
-async def read_body(http: web.BaseRequest, headers: Mapping[str, str], limits: Limits) -> bytes:
-    """Read the whole body within its limits. Raises ClientError 400, 408, 413, 415 or 417."""
+
+async def read_body(http: web.BaseRequest, headers: Mapping[str, str], limits: Limits, draw: float = 0.0) -> bytes:
+    """Read the whole body within its limits; `draw` is from [0, 1). Raises ClientError 400, 408, 413, 415 or 417."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise ClientError("a compressed body is not taken", status=415, code="unsupported_media_type")
     too_large = ClientError(f"the body is larger than {limits.body} bytes", status=413, code="body_too_large")
@@ -22,7 +25,7 @@ async def read_body(http: web.BaseRequest, headers: Mapping[str, str], limits: L
     pieces = []
     size = 0
     try:
-        async with asyncio.timeout(limits.body_time):
+        async with asyncio.timeout(limits.body_time * (1.0 + SPREAD * draw)):
             while piece := await http.content.readany():
                 size += len(piece)
                 if size > limits.body:

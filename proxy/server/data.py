@@ -96,7 +96,7 @@ class DataListener:
         else:
             admit(engine.registry, snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            body = await read_body(http, headers, snapshot.server.limits)
+            body = await read_body(http, headers, snapshot.server.limits, self._clock.draw())
             reply = await ask(engine, record, headers, body)
             self._running[task] = reply.stream
         record.status = reply.status

@@ -1,5 +1,6 @@
 """One HTTP/1.1 exchange with a provider: write the request, wait for the head, hand out the body as it comes."""
 
+import asyncio
 from collections.abc import Mapping
 
 import aiohttp
@@ -18,6 +19,8 @@ from proxy.transport.pool import Origin, Pool, UpstreamProtocol
 
 READ_BUFFER = 16 * 1024
 """Bytes per connection before the upstream is told to wait; aiohttp's 256 KiB would cost 1.3 MB for a slow stream."""
+PIECE = 16 * 1024
+"""Bytes of a stream that are handled in one turn of the event loop."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of one complete plain answer (several large images as base64)."""
 MAX_ERROR = 256 * 1024
@@ -42,7 +45,7 @@ class AttemptError(Exception):
 class Upstream:
     """An upstream answer whose head has arrived. Its holder closes it; read to its end, it is back in the pool."""
 
-    __slots__ = ("_connection", "_inflater", "_payload", "head", "status")
+    __slots__ = ("_connection", "_inflater", "_more", "_payload", "head", "status")
 
     method = "POST"
     """What aiohttp-retry looks at; which methods may be repeated is decided by the turn."""
@@ -51,6 +54,7 @@ class Upstream:
         self._connection: Connection | None = connection
         self._payload = payload
         self._inflater: Inflater | None = None
+        self._more = False
         self.head = head
         self.status = head.status
         coding = head.headers.get("content-encoding", "").strip().lower()
@@ -67,7 +71,7 @@ class Upstream:
         """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`)."""
         pieces = []
         size = 0
-        while piece := await self.read_some():
+        while piece := await self._read(limit):
             pieces.append(piece)
             size += len(piece)
             if size > limit:
@@ -76,10 +80,21 @@ class Upstream:
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
     async def read_some(self) -> bytes:
-        """Return the next bytes, `b""` at a proper end, or raise AttemptError (`broken`) at any other."""
+        """Return the next bytes, at most `PIECE`, `b""` at a proper end, or raise AttemptError (`broken`) at any other.
+
+        A stream that has more at hand waits for its next turn: a hundred of them at full speed must not keep everybody
+        else waiting.
+        """
+        if self._more:
+            await asyncio.sleep(0)  # noqa: TID251  a turn for the others, not a wait
+        piece = await self._read(PIECE)
+        self._more = len(piece) >= PIECE
+        return piece
+
+    async def _read(self, limit: int) -> bytes:
         try:
             if self._inflater is None:
-                return await self._payload.readany()
+                return await self._payload.read(limit)
             return await self._inflated(self._inflater)
         except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
