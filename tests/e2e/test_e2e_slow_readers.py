@@ -5,10 +5,11 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
 from lab.client import request
 from lab.configuration import routes
 from lab.exchange import Exchange, frame
-from lab.fault import Fault, fault
+from lab.fault import FAULTS, Fault
 from lab.sidecar import chat, eventually, process, running
 
 READERS = 200
@@ -21,7 +22,6 @@ UNSENT = 200 * 1024
 PATIENT = {"timeouts": {"connect": "5s", "first_output": "30s", "idle": "30s", "total": "120s"}}
 
 
-@fault
 async def flood(exchange: Exchange, _: Fault) -> None:
     """A stream that goes on as fast as it is taken, until its reader leaves."""
     await exchange.tell()
@@ -29,6 +29,11 @@ async def flood(exchange: Exchange, _: Fault) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events)
     while True:
         await exchange.wire.send(chunks)
+
+
+@pytest.fixture(autouse=True)
+def a_fault_of_our_own(monkeypatch):
+    monkeypatch.setitem(FAULTS, "flood", flood)
 
 
 class Lazybones:

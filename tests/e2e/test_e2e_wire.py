@@ -57,7 +57,11 @@ async def test_a_lie_of_the_primary_is_never_the_client_s_problem(name, stream, 
     assert response.status == 200, response.body
     text, whole = judged(response)
     told = tokens.read(text)
-    assert whole is not (stream and name in BREAKING)
+    if stream and name in BREAKING:
+        # On a busy machine the break may arrive together with the first output: then nobody has seen any of it yet.
+        assert not whole or told.provider == "p2"
+    else:
+        assert whole
     if whole and name != "bad_event":  # whose stream leaves out the echo
         assert told.echo == "nonce-w"
     assert len(sidecar.records[-1].attempts) <= 2

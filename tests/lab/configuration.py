@@ -20,7 +20,7 @@ ROUTES = {
 """Path -> capability, and the name of the route that `routes` makes of it."""
 QUICK: Document = {
     "attempts": 4,
-    "timeouts": {"connect": "200ms", "first_output": "400ms", "idle": "400ms", "total": "5s"},
+    "timeouts": {"connect": "200ms", "first_output": "1s", "idle": "400ms", "total": "5s"},
     "retry": {"backoff": {"base": "1ms", "max": "2ms"}},
     "recovery": {"ramp": "0s"},
     "health": {"interval": "0s"},
