@@ -1,4 +1,4 @@
-"""What is refused before any provider is asked is an answer like any other: it has the headers, a count and a log line."""
+"""What is refused before any provider is asked is an answer like any other: headers, a count and a log line."""
 
 import pytest
 from lab.client import RawClient, request
@@ -18,9 +18,9 @@ HEADERS += ("x-sidestep-route", "x-sidestep-generation", "server-timing")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_every_answer_has_the_headers(name, p1):
     status, data = REFUSED[name]
-    async with running(routes({"p1": p1}, server={"client_keys": ["right"]})) as sidecar:
-        async with RawClient(sidecar.port) as client:
-            response = await client.ask(data)
+    documents = routes({"p1": p1}, server={"client_keys": ["right"]})
+    async with running(documents) as sidecar, RawClient(sidecar.port) as client:
+        response = await client.ask(data)
     assert response.status == status
     assert [header for header in HEADERS if response.headers.get(header) is None] == []
 

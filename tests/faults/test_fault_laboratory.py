@@ -1,8 +1,8 @@
 """The fault laboratory's quick half: the real program, broken in one way after the other. All of it: `make faults`."""
 
 import pytest
-from lab.playing import Options, play
 from lab.laboratory import started
+from lab.playing import Options, play
 from lab.scenarios.table import SCENARIOS
 
 FAST = [each for each in SCENARIOS if each.fast]
