@@ -101,15 +101,12 @@ class Engine:
             attempts_left=policy.attempts,
         )
         try:
-            reply = await generation.chains[policy.name](call)
+            return await generation.chains[policy.name](call)
         except SidestepError as error:
             call.end_step(self.clock.now(), error.code)
             raise
-        except BaseException:
+        finally:
             call.end_step(self.clock.now())
-            raise
-        call.end_step(self.clock.now())
-        return reply
 
     def finish(self, record: Record) -> None:
         """The last byte is written, or nobody waits for it any more: tell the observers, once."""

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from hypothesis import settings
+from lab.upstream import Upstream
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -40,3 +41,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for marker in filter(missing, NEEDS):
         programs, remedy = NEEDS[marker]
         terminalreporter.write_line(f"left out: tests that run {' and '.join(programs)}; to have them: {remedy}")
+
+
+@pytest.fixture
+async def p1():
+    """An honest provider, until a test makes it lie."""
+    async with Upstream("p1") as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def p2():
+    """Another one."""
+    async with Upstream("p2") as upstream:
+        yield upstream

@@ -15,7 +15,7 @@ LAYERS = [
     {"registry"},
     {"pipeline", "telemetry", "transport"},
     {"engine", "statistics"},
-    {"server", "cli", "demo", "manager", "reload", "prober", "sensor", "cgroup", "status", "observability", "workers"}
+    {"server", "cli", "demo", "manager", "reload", "prober", "sensor", "cgroup", "status", "workers"}
     | {"__main__", "__init__"},
 ]
 """From the words at the bottom to the shells on top. A part may import from any layer below its own."""

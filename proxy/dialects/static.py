@@ -1,8 +1,8 @@
 """A configured answer in the endpoint's own shape, stream or not."""
 
-import json
 from typing import Any
 
+from proxy.dialects.documents import write_json
 from proxy.messages import Operation, Request
 
 _OBJECTS = {Operation.CHAT: "chat.completion", Operation.COMPLETIONS: "text_completion"}
@@ -24,7 +24,7 @@ def static_answer(request: Request, text: str, *, created: int) -> bytes | None:
     if not request.stream:
         said = {"message": {"role": "assistant", "content": text, "refusal": None}} if chat else {"text": text}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": "stop"}
-        return _dump({**document, "choices": [choice], "usage": usage})
+        return write_json({**document, "choices": [choice], "usage": usage})
     if chat:
         document["object"] = "chat.completion.chunk"
     first = {"delta": {"role": "assistant", "content": text}} if chat else {"text": text}
@@ -35,8 +35,4 @@ def static_answer(request: Request, text: str, *, created: int) -> bytes | None:
     ]
     if request.wants_usage:
         events.append({**document, "choices": [], "usage": usage})
-    return b"".join(b"data: " + _dump(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
-
-
-def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"".join(b"data: " + write_json(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"

@@ -36,9 +36,10 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
         now = clock.now()
         candidates: list[Candidate] = []
         excluded: list[Excluded] = []
+        states: dict[str, ProviderState] = {}
         for name in call.route.providers:
             provider = providers[name]
-            state = registry.provider(provider, call.request.capability)
+            state = states[name] = registry.provider(provider, call.request.capability)
             allowed = registry.overrides.allows(provider)
             obstacle = _obstacle(call, provider, state, now) if allowed else Excluded(name, Exclusion.DISABLED, None)
             if obstacle is None:
@@ -48,17 +49,15 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
         if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
-            for name in (one.name for one in avoided):
-                state = registry.provider(providers[name], call.request.capability)
-                candidates.append(_candidate(call, providers[name], state, now))
+            candidates += [_candidate(call, providers[one.name], states[one.name], now) for one in avoided]
         call.excluded = tuple(excluded)
         # A hedge is there to save time: it waits for nobody.
-        busy = None if candidates or call.racing else _queue(call, providers, registry)
+        busy = None if candidates or call.racing else _queue(call, providers, states)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
         provider = providers[chosen]
         call.turn = Turn(
             provider=provider,
-            state=registry.provider(provider, call.request.capability),
+            state=states[chosen],
             model=provider.upstream_model(call.model, call.request.capability) or "",
             alternatives=max(0, len(candidates) - 1),
             last_chance=last_chance,
@@ -94,14 +93,14 @@ def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
     return any(one.reason in _PATIENCE for one in excluded)
 
 
-def _queue(call: Call, providers: Mapping[str, Provider], registry: Registry) -> str | None:
+def _queue(call: Call, providers: Mapping[str, Provider], states: Mapping[str, ProviderState]) -> str | None:
     """Whom to wait for when nobody can answer at once: the first provider of the route whose queue has room."""
     for one in call.excluded:
         settings = providers[one.name].concurrency
-        if one.reason is Exclusion.BUSY and settings is not None and one.name not in call.tried:
-            places = registry.provider(providers[one.name], call.request.capability).places
-            if places.room(settings):
-                return one.name
+        if one.reason is not Exclusion.BUSY or settings is None or one.name in call.tried:
+            continue
+        if states[one.name].places.room(settings):
+            return one.name
     return None
 
 

@@ -3,19 +3,6 @@
 import pytest
 from lab.operator import Operator, managed
 from lab.sidecar import running
-from lab.upstream import Upstream
-
-
-@pytest.fixture
-async def p1():
-    async with Upstream("p1") as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def p2():
-    async with Upstream("p2") as upstream:
-        yield upstream
 
 
 @pytest.fixture

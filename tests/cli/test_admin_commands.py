@@ -10,7 +10,6 @@ from lab.configuration import routes, write
 from lab.operator import TOKEN, Operator, managed
 from lab.ports import unused_port
 from lab.sidecar import finished, process, running
-from lab.upstream import Upstream
 
 from proxy.cli import COMMANDS, main
 from proxy.cli.client import clean
@@ -25,18 +24,6 @@ def environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-
-
-@pytest.fixture
-async def p1():
-    async with Upstream("p1") as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def p2():
-    async with Upstream("p2") as upstream:
-        yield upstream
 
 
 @pytest.fixture

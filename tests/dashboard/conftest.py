@@ -6,7 +6,6 @@ import pytest
 from browsing import DESKTOP, Page, start_chromium
 from lab.operator import Operator, managed
 from lab.sidecar import running
-from lab.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -14,18 +13,6 @@ def driver(tmp_path_factory):
     driver = start_chromium(shutil.which("chromium"), shutil.which("chromedriver"), tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
-
-
-@pytest.fixture
-async def p1():
-    async with Upstream("p1") as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def p2():
-    async with Upstream("p2") as upstream:
-        yield upstream
 
 
 @pytest.fixture

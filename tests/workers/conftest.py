@@ -5,19 +5,6 @@ from dataclasses import dataclass
 import pytest
 from lab.operator import Operator, managed
 from lab.sidecar import Program, process
-from lab.upstream import Upstream
-
-
-@pytest.fixture
-async def p1():
-    async with Upstream("p1") as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def p2():
-    async with Upstream("p2") as upstream:
-        yield upstream
 
 
 @dataclass
