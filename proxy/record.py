@@ -1,8 +1,8 @@
 """The facts of one request, noted cheaply as it runs.
 
 Spans, metrics, the log line and the statistics are all made from this record, after the answer. Nothing here knows
-OpenTelemetry: identifiers are plain integers, chosen up front so that they can be propagated, and a span exists only
-once its trace is known to be kept. All times are monotonic seconds; `wall_offset` turns them into epoch seconds.
+OpenTelemetry: identifiers are plain integers, chosen up front where they are propagated, and a span exists only once
+its trace is known to be kept. All times are monotonic seconds; `wall_offset` turns them into epoch seconds.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,8 @@ from proxy.messages import AnswerFacts, Request
 Attribute = str | int | float | bool
 _FROM_MEMORY = frozenset({"hit", "stale", "shared"})
 NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
+UNKNOWN = AnswerFacts()
+"""What an attempt knows of its answer before any came; never written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,10 @@ class Step:
     """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
     started: float
     ended: float = 0.0
-    attributes: dict[str, Attribute] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
+    """Set as a whole by the stage that has something to tell."""
     error: str | None = None
     """`error.type` when the stage itself refused the request."""
-    parent: "Step | None" = None
-    """The stage that it ran inside of; None for the logical operation itself."""
 
 
 @dataclass(slots=True)
@@ -60,19 +60,23 @@ class Attempt:
     template: str
     span_id: int
     started: float
-    parent: Step | None = None
     headers_at: float | None = None
     """When the status line and headers were complete."""
     first_output_at: float | None = None
     ended: float = 0.0
     status: int | None = None
     failure: Failure | None = None
-    facts: AnswerFacts = field(default_factory=AnswerFacts)
+    facts: AnswerFacts = field(default_factory=lambda: UNKNOWN)
+    """Replaced as a whole when the answer has told something."""
     waited: float = 0.0
     """Seconds of back-off before it."""
     hedge: str = ""
     """When two providers were asked at once: `winner`, `loser` (the other was faster), or `failed` without either."""
-    events: list[Event] = field(default_factory=list)
+    events: tuple[Event, ...] = ()
+
+    def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
+        """Add an event to the attempt's span."""
+        self.events = (*self.events, Event(name, now, attributes))
 
     def summary(self) -> AttemptSummary:
         """The rung of the ladder, for error bodies and logs."""
@@ -91,8 +95,6 @@ class Record:
     request: Request
     trace_id: int
     """128 bits: the caller's, or new."""
-    server_span_id: int
-    operation_span_id: int
     started: float
     wall_offset: float
     """`wall() - now()` at the start."""
@@ -106,7 +108,7 @@ class Record:
     generation: str = ""
     steps: list[Step] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: tuple[Event, ...] = ()
     """Events of the logical operation: retry, failover, degrade."""
     provider: str = ""
     """Who answered; empty when nobody did."""
@@ -131,6 +133,10 @@ class Record:
     response_bytes: int = 0
     captured_output: str | None = None
     """The answer's text, only when `telemetry.content` is on."""
+
+    def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
+        """Add an event to the logical operation's span."""
+        self.events = (*self.events, Event(name, now, attributes))
 
     def traceparent(self, span_id: int) -> str:
         """The W3C header that makes `span_id` the parent of whatever the receiver does."""

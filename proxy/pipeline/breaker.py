@@ -1,11 +1,21 @@
 """Ask the provider's breaker for a permit; without one another provider has the turn."""
 
+from collections.abc import Mapping
+
 from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
 from proxy.pipeline.stage import Handler, Turning
+from proxy.record import Attribute
 from proxy.registry import breaker_settings
+from proxy.resilience.breaker import State
+
+_IN_STATE: Mapping[State, Mapping[str, Attribute]] = {state: {"sidestep.breaker.state": state.value} for state in State}
+_PROBING: Mapping[str, Attribute] = {
+    "sidestep.breaker.state": State.HALF_OPEN.value,
+    "sidestep.breaker.probe": True,
+}
 
 
 def breaker(clock: Clock) -> Turning:
@@ -17,13 +27,12 @@ def breaker(clock: Clock) -> Turning:
         now = clock.now()
         gate = turn.state.breaker
         settings = breaker_settings(turn.provider, call.policy.breaker)
-        if call.step:
-            call.step.attributes["sidestep.breaker.state"] = gate.state(now).value
+        state = gate.state(now)
         turn.permit = gate.force_acquire(now) if turn.last_chance else gate.acquire(now, settings)
+        if call.step:
+            call.step.attributes = _PROBING if turn.permit is not None and turn.permit.probe else _IN_STATE[state]
         if turn.permit is None:
             return Failure(error_class=ErrorClass.SHED, message="the provider's breaker is open", sent=False)
-        if call.step and turn.permit.probe:
-            call.step.attributes["sidestep.breaker.probe"] = True
         try:
             return await following(call)
         finally:

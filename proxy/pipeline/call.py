@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from proxy.config.snapshot import Policy, Provider, Route
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Request
-from proxy.record import Attribute, Event, Record, Step
+from proxy.record import Attribute, Record, Step
 from proxy.registry import ProviderState, RouteState
 from proxy.resilience.breaker import Permit
 from proxy.resilience.load import Load
@@ -81,7 +81,7 @@ class Call:
 
     def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
         """Add an event to the logical operation's span."""
-        self.record.events.append(Event(name, now, attributes))
+        self.record.note(name, now, attributes)
 
     def fresh(self) -> None:
         """Start over for another model: the tried-set and exclusions go, attempts and deadline stay."""

@@ -28,7 +28,7 @@ def concurrency(clock: Clock) -> Turning:
             begun = clock.now()
             found = await _wait(places, settings)
             if call.step:
-                call.step.attributes["sidestep.queue.waited"] = round(clock.now() - begun, 6)
+                call.step.attributes = {"sidestep.queue.waited": round(clock.now() - begun, 6)}
             if not found:
                 return Failure(error_class=ErrorClass.SHED, message="our own limit on calls at a time", sent=False)
         handed_on = False

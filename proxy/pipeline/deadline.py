@@ -15,7 +15,7 @@ async def _run(call: Call, following: Handler[Reply]) -> Reply:
         total, call.own_deadline = wanted, False
     call.deadline = call.request.received + total
     if call.step:
-        call.step.attributes["sidestep.deadline_seconds"] = total
+        call.step.attributes = {"sidestep.deadline_seconds": total}
     try:
         async with asyncio.timeout_at(call.deadline) as scope:
             return await following(call)

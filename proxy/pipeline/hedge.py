@@ -32,7 +32,7 @@ def hedge(second: Handler[Turned], clock: Clock) -> Turning:
         if delay is None:
             return await following(call)
         if call.step:
-            call.step.attributes["sidestep.hedge.delay_seconds"] = round(delay, 6)
+            call.step.attributes = {"sidestep.hedge.delay_seconds": round(delay, 6)}
         race = _Race(call, turn, second, clock)
         timer = asyncio.get_running_loop().call_later(delay, race.begin)
         try:

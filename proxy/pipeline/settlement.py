@@ -6,7 +6,7 @@ from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Operation
 from proxy.pipeline.call import Call, Turn
-from proxy.record import Attempt, Event
+from proxy.record import Attempt
 from proxy.registry import ProviderState, breaker_settings
 from proxy.resilience.breaker import Permit
 from proxy.resilience.outcome import Effect
@@ -117,7 +117,7 @@ class Settlement:
             return False
         if not self.call.load.at_fault(now, waited):
             return False
-        self.attempt.events.append(Event("own_stall", now, {"sidestep.lag_seconds": round(self.call.load.lag(now), 3)}))
+        self.attempt.note("own_stall", now, {"sidestep.lag_seconds": round(self.call.load.lag(now), 3)})
         return True
 
     def _close(self) -> float | None:
@@ -130,7 +130,7 @@ class Settlement:
         return now
 
     def _note(self, name: str, now: float, what: str, state: str) -> None:
-        self.attempt.events.append(Event(name, now, {"sidestep.provider": self.turn.provider.name, what: state}))
+        self.attempt.note(name, now, {"sidestep.provider": self.turn.provider.name, what: state})
 
 
 def _take_effect(effect: Effect, failure: Failure, state: ProviderState, model: str, now: float) -> None:

@@ -8,6 +8,7 @@ from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call, Turn
 from proxy.pipeline.stage import Handler, Turning
+from proxy.record import Attribute
 from proxy.registry import ProviderState, Registry, breaker_settings
 from proxy.resilience.breaker import State
 from proxy.resilience.outcome import Elsewhere
@@ -63,14 +64,22 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
             last_chance=last_chance,
         )
         if call.step:
-            call.step.attributes["sidestep.strategy"] = call.policy.strategy.value
-            call.step.attributes["sidestep.provider"] = chosen
-            call.step.attributes["sidestep.candidates"] = len(candidates)
-            if excluded:
-                call.step.attributes["sidestep.excluded"] = ",".join(f"{one.name}:{one.reason}" for one in excluded)
+            call.step.attributes = _told(call, chosen, len(candidates))
         return await following(call)
 
     return Turning("strategy", run)
+
+
+def _told(call: Call, chosen: str, candidates: int) -> Mapping[str, Attribute]:
+    """What the span of this stage says."""
+    told: dict[str, Attribute] = {
+        "sidestep.strategy": call.policy.strategy.value,
+        "sidestep.provider": chosen,
+        "sidestep.candidates": candidates,
+    }
+    if call.excluded:
+        told["sidestep.excluded"] = ",".join(f"{one.name}:{one.reason}" for one in call.excluded)
+    return told
 
 
 def _choose(call: Call, candidates: list[Candidate], now: float, clock: Clock) -> tuple[str, bool]:

@@ -11,7 +11,6 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
 from proxy.pipeline.watch import Watch
-from proxy.record import Event
 from proxy.transport.session import AttemptError, Upstream
 
 HEADERS = {
@@ -46,7 +45,7 @@ async def open_stream(
     now = settlement.clock.now()
     call.record.provider = turn.provider.name
     settlement.attempt.facts = reader.facts
-    settlement.attempt.events.append(Event("hold_back.end", now, {"sidestep.held_bytes": len(held)}))
+    settlement.attempt.note("hold_back.end", now, {"sidestep.held_bytes": len(held)})
     first = replace(fed, forward=bytes(held))
     return Reply(status=200, headers=dict(HEADERS), stream=StreamBody(settlement, reader, upstream, secrets, first))
 

@@ -52,8 +52,6 @@ class Telemetry:
         return Record(
             request=request,
             trace_id=identity.trace_id,
-            server_span_id=identity.server_span_id,
-            operation_span_id=identity.operation_span_id,
             parent_span_id=identity.parent_span_id,
             trace_state=identity.trace_state,
             sampled=identity.sampled,

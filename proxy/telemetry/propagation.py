@@ -41,8 +41,6 @@ class Origin:
     """The identity that a request's `Record` begins with; the fields have the same names there."""
 
     trace_id: int
-    server_span_id: int
-    operation_span_id: int
     parent_span_id: int | None
     trace_state: str
     sampled: bool
@@ -108,8 +106,6 @@ def origin(traceparent: str | None, tracestate: str | None, *, ratio: float, bit
     trace_id = parent.trace_id if parent else new_trace_id(bits)
     return Origin(
         trace_id=trace_id,
-        server_span_id=new_span_id(bits),
-        operation_span_id=new_span_id(bits),
         parent_span_id=parent.span_id if parent else None,
         trace_state=parse_tracestate(tracestate) if parent else "",
         sampled=head(trace_id, ratio, caller=parent.sampled if parent else None),

@@ -43,7 +43,7 @@ class SpanMaker:
     resource: Resource
     scope: InstrumentationScope
     bits: Bits
-    """Random bits for the ids of the steps, which nobody needs before the trace is kept."""
+    """Random bits for the ids of all spans but the attempts', which nobody needs before the trace is kept."""
     content: bool = False
     """Whether prompts and answers are told."""
 
@@ -54,13 +54,14 @@ class SpanMaker:
 
 
 class _Trace:
-    """One conversion: the record, and the ids given to its steps."""
+    """One conversion: the record, and the ids of the spans that others hang from."""
 
     def __init__(self, maker: SpanMaker, record: Record) -> None:
         self.maker = maker
         self.record = record
         self.state = TraceState.from_header([record.trace_state]) if record.trace_state else TraceState()
-        self.step_ids = {id(step): new_span_id(maker.bits) for step in record.steps}
+        self.server_id = new_span_id(maker.bits)
+        self.operation_id = new_span_id(maker.bits)
 
     def server(self) -> ReadableSpan:
         record = self.record
@@ -69,7 +70,7 @@ class _Trace:
         return self.span(
             f"POST {path}" if path in ENDPOINTS else "POST",
             SpanKind.SERVER,
-            span_id=record.server_span_id,
+            span_id=self.server_id,
             parent_id=record.parent_span_id,
             started=record.started,
             ended=record.ended,
@@ -86,8 +87,8 @@ class _Trace:
         return self.span(
             f"{record.request.operation.value} {model}".rstrip(),
             SpanKind.INTERNAL,
-            span_id=record.operation_span_id,
-            parent_id=record.server_span_id,
+            span_id=self.operation_id,
+            parent_id=self.server_id,
             started=record.started,
             ended=record.ended,
             attributes=told,
@@ -100,13 +101,12 @@ class _Trace:
         return self.span(
             step.name,
             SpanKind.INTERNAL,
-            span_id=self.step_ids[id(step)],
-            parent_id=self.parent(step.parent),
+            span_id=new_span_id(self.maker.bits),
+            parent_id=self.operation_id,
             started=step.started,
             ended=step.ended,
             attributes=attributes.clean({**step.attributes, "error.type": error}),
             status=_status(error, None),
-            events=step.events,
         )
 
     def attempt(self, call: Attempt) -> ReadableSpan:
@@ -114,17 +114,13 @@ class _Trace:
             f"{call.method} {call.template}".rstrip(),
             SpanKind.CLIENT,
             span_id=call.span_id,
-            parent_id=self.parent(call.parent),
+            parent_id=self.operation_id,
             started=call.started,
             ended=call.ended,
             attributes=attributes.attempt(self.record, call),
             status=_status(attributes.attempt_error(call), call.failure),
             events=call.events,
         )
-
-    def parent(self, step: Step | None) -> int:
-        """Find the span of the step that something ran inside of, else the logical operation."""
-        return self.step_ids.get(id(step), self.record.operation_span_id)
 
     def span(  # noqa: PLR0913  a span has this many parts
         self,

@@ -59,7 +59,7 @@ def test_a_listener_hears_of_a_breaker_that_changed():
     change = Event("breaker.change", records.STARTED, {"sidestep.provider": "alpha", "sidestep.breaker.state": "open"})
     journal = Journal()
     listener = journal.join()
-    journal.observe(records.record(records.failed_call(events=[change])))
+    journal.observe(records.record(records.failed_call(events=(change,))))
     (event, _) = heard(listener)
     assert (event.name, event.data) == ("breaker", {"provider": "alpha", "state": "open"})
 

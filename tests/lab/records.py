@@ -56,8 +56,6 @@ def record(*attempts: Attempt, **changes: Any) -> Record:
     fields: dict[str, Any] = {
         "request": request(),
         "trace_id": TRACE_ID,
-        "server_span_id": 0x5E,
-        "operation_span_id": 0x0B,
         "started": STARTED,
         "ended": STARTED + 2.0,
         "wall_offset": WALL_OFFSET,
@@ -78,13 +76,12 @@ def success(**changes: Any) -> Record:
 
 
 def failover(**changes: Any) -> Record:
-    """The first provider answers 503, the second one serves, inside a `failover` step."""
-    turn = Step("failover", STARTED, STARTED + 2.0)
-    inner = Step("strategy", STARTED + 0.001, STARTED + 0.002, parent=turn)
-    bad = failed_call(1, "alpha", parent=turn, at=0.1, took=0.2)
-    good = call(2, "beta", parent=turn, at=0.4)
+    """The first provider answers 503, the second one serves."""
+    turns = [Step("strategy", STARTED + at, STARTED + at + 0.001) for at in (0.001, 0.351)]
+    bad = failed_call(1, "alpha", at=0.1, took=0.2)
+    good = call(2, "beta", at=0.4)
     moved = Event("failover", STARTED + 0.35, {"from": "alpha", "to": "beta", "reason": "overloaded"})
-    return record(bad, good, **({"steps": [turn, inner], "events": [moved]} | changes))
+    return record(bad, good, **({"steps": turns, "events": (moved,)} | changes))
 
 
 def broken_stream(**changes: Any) -> Record:

@@ -313,7 +313,7 @@ class Play:
         now = self.clock.now()
         defaults = {"id": "req-1", "operation": operation, "path": path, "body": b"{}", "document": {}, "received": now}
         request = Request(**(defaults | {"model": model} | fields))
-        record = Record(request, trace_id=1, server_span_id=2, operation_span_id=3, started=now, wall_offset=0.0)
+        record = Record(request, trace_id=1, started=now, wall_offset=0.0)
         self.records.append(record)
         return await self.engine.handle(request, record)
 

@@ -81,7 +81,7 @@ def test_a_degraded_answer_says_so():
 
 
 def test_an_answer_of_the_last_chance_says_so():
-    headers = reply_headers(records.success(events=[Event("last_chance", NOW)]), NOW)
+    headers = reply_headers(records.success(events=(Event("last_chance", NOW),)), NOW)
 
     assert headers["x-sidestep-last-chance"] == "true"
 
