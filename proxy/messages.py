@@ -135,7 +135,7 @@ class WireRequest:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status line and headers of an upstream answer. Header names are lower-case."""
+    """Status line and headers of an upstream answer; headers are asked for in lower case."""
 
     status: int
     headers: Mapping[str, str]

@@ -20,7 +20,7 @@ from proxy.errors import ErrorClass, Failure
 from proxy.registry import Identity, ProviderState, Registry, identity
 from proxy.resilience.health import Status, conclusive, pause
 from proxy.resilience.retry_after import retry_after
-from proxy.transport.session import AttemptError
+from proxy.transport.session import AttemptError, LateError
 
 logger = logging.getLogger("sidestep.health")
 
@@ -160,20 +160,16 @@ class Prober:
         """Send it and judge the answer, all within the check's timeout."""
         limit = provider.health.timeout
         try:
-            async with asyncio.timeout(limit) as scope:
-                upstream = await self._engine.transport.send(
-                    check.wire, check.wire.headers, connect=limit, tls=provider.tls
-                )
-                try:
-                    body = await upstream.read_all(LONGEST)
-                finally:
-                    upstream.close()
+            until = self._engine.clock.now() + limit
+            upstream = await self._engine.transport.send(check.wire, connect=limit, until=until, tls=provider.tls)
+            try:
+                body = await upstream.read_all(LONGEST)
+            finally:
+                upstream.close()
+        except LateError:
+            return Failure(error_class=ErrorClass.TIMEOUT, message=f"no answer to a check within {limit:g} s")
         except AttemptError as error:
             return error.failure
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            return Failure(error_class=ErrorClass.TIMEOUT, message=f"no answer to a check within {limit:g} s")
         failure = judge_check(self._engine.dialects[provider.dialect], provider, check, upstream.head, body)
         if failure is None:
             return None

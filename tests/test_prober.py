@@ -26,7 +26,7 @@ from proxy.errors import ErrorClass, Failure
 from proxy.messages import Head
 from proxy.prober import AT_ONCE, Finding, Prober
 from proxy.resilience.health import Status
-from proxy.transport.session import AttemptError
+from proxy.transport.session import AttemptError, LateError
 
 KEY = "sk-canary-check"
 JSON = {"content-type": "application/json"}
@@ -94,7 +94,8 @@ class Answered:
 class Network:
     """Answers every host by what the test has set, and remembers who was asked."""
 
-    def __init__(self):
+    def __init__(self, clock):
+        self.clock = clock
         self.answers = {}
         self.asked = []
         self.times = []
@@ -102,7 +103,7 @@ class Network:
         self.most_open = 0
         self.hold = None
 
-    async def send(self, wire, headers, *, connect, tls):
+    async def send(self, wire, *, connect, until, tls):
         assert connect > 0
         assert tls is not None
         host = wire.url.split("/")[2]
@@ -111,14 +112,21 @@ class Network:
         self.most_open = max(self.most_open, self.open)
         try:
             if self.hold is not None:
-                await self.hold.wait()
+                await self.held(until)
             answer = self.answers.get(host, (200, b"[]", {}))
             if isinstance(answer, Exception):
                 raise answer
-            assert headers["accept-encoding"] == "identity"
+            assert wire.headers["accept-encoding"] == "identity"
             return Answered(*answer)
         finally:
             self.open -= 1
+
+    async def held(self, until):
+        try:
+            async with asyncio.timeout(until - self.clock.now()):
+                await self.hold.wait()
+        except TimeoutError:
+            raise LateError from None
 
     async def close(self):
         pass
@@ -146,7 +154,7 @@ class Monitor:
 
     def __init__(self, *providers, draw=0.5):
         self.clock = HandClock(draw)
-        self.network = Network()
+        self.network = Network(self.clock)
         self.engine = Engine(self.clock, transport=self.network)
         self.engine.adopt(snapshot(*providers))
         self.counted = []

@@ -1,6 +1,5 @@
 """One provider's turn: encode, send (with repeats), and wait for the first real output."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,12 +13,11 @@ from proxy.pipeline.settlement import Settlement
 from proxy.pipeline.stage import Handler
 from proxy.pipeline.stream import open_stream
 from proxy.record import Attempt
-from proxy.registry import breaker_settings
 from proxy.resilience.backoff import backoff
 from proxy.resilience.outcome import Again
 from proxy.resilience.retry_after import retry_after, used_up
 from proxy.transport.repeat import RepeatError, send_with_repeats
-from proxy.transport.session import MAX_ANSWER, MAX_ERROR, AttemptError, Transport, Upstream
+from proxy.transport.session import MAX_ANSWER, MAX_ERROR, AttemptError, LateError, Transport, Upstream
 
 
 def attempt(
@@ -77,8 +75,7 @@ class _Sender:
         try:
             return await self._exchange(settlement)
         except AttemptError as error:
-            failure = scrubbed(error.failure, self.secrets)
-            settlement.fail(failure)
+            failure = _failed(settlement, error, self.secrets)
             if self._may_repeat(failure):
                 self._prepare_repeat(failure)
                 raise RepeatError(AttemptError(failure), self.wait) from error
@@ -89,26 +86,22 @@ class _Sender:
 
     async def _exchange(self, settlement: Settlement) -> Upstream:
         """Send and read the head; an error status is read whole and becomes an AttemptError."""
-        record = self.call.record
-        headers = {**self.wire.headers, "traceparent": record.traceparent(settlement.attempt.span_id)}
+        upstream = await self.transport.send(
+            self.wire,
+            connect=self.call.policy.timeouts.connect,
+            until=settlement.first_output_by,
+            tls=self.turn.provider.tls,
+            traceparent=self.call.record.traceparent(settlement.attempt.span_id),
+        )
+        settlement.attempt.headers_at = self.clock.now()
+        settlement.attempt.status = upstream.status
+        if upstream.status < 300:
+            self._heed(upstream)
+            return upstream
         try:
-            async with asyncio.timeout_at(settlement.first_output_by) as scope:
-                upstream = await self.transport.send(
-                    self.wire, headers, connect=self.call.policy.timeouts.connect, tls=self.turn.provider.tls
-                )
-                settlement.attempt.headers_at = self.clock.now()
-                settlement.attempt.status = upstream.status
-                if upstream.status < 300:
-                    self._heed(upstream)
-                    return upstream
-                try:
-                    body = await upstream.read_all(MAX_ERROR)
-                finally:
-                    upstream.close()
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise AttemptError(_too_slow(settlement)) from None
+            body = await upstream.read_all(MAX_ERROR)
+        finally:
+            upstream.close()
         failure = self.dialect.failure(upstream.head, body)
         told = retry_after(upstream.head.headers, self.clock.wall(), limit=self.call.policy.retry.retry_after_max)
         raise AttemptError(replace(failure, retry_after=told if told is not None else failure.retry_after))
@@ -159,11 +152,9 @@ class _Sender:
         if call.attempts_left <= turn.alternatives + call.reserved:
             return False
         now = self.clock.now()
-        settings = breaker_settings(turn.provider, call.policy.breaker)
-        if not turn.state.breaker.available(now, settings) or turn.state.cool_down.remaining(now) > 0:
+        if not turn.state.breaker.available(now, turn.seat.breaker) or turn.state.cool_down.remaining(now) > 0:
             return False
-        rate = turn.provider.rate_limit.get(call.request.capability)
-        limiter = turn.state.limiter(call.request.capability)
+        rate, limiter = turn.seat.rate, turn.seat.limiter
         if rate is not None and limiter.ready_in(now, rate) > 0:
             return False
         self.wait = backoff(call.policy.retry.backoff, self.sent - 1, self.clock.draw())
@@ -174,8 +165,7 @@ class _Sender:
 
     def _prepare_repeat(self, failure: Failure) -> None:
         now = self.clock.now()
-        settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
-        self.turn.permit = self.turn.state.breaker.acquire(now, settings)
+        self.turn.permit = self.turn.state.breaker.acquire(now, self.turn.seat.breaker)
         self.call.note(
             "retry",
             now,
@@ -199,24 +189,18 @@ async def _receive(
     """Read a good status to the first real output (a stream) or to its end (a plain answer)."""
     call = settlement.call
     try:
-        async with asyncio.timeout_at(None if upstream.arrived else settlement.first_output_by) as scope:
-            reader = dialect.reader(call.request, wire, upstream.head, keep_text=keep_text)
-            if reader is not None:
-                return await open_stream(settlement, reader, upstream, secrets)
-            body = await upstream.read_all(MAX_ANSWER)
+        reader = dialect.reader(call.request, wire, upstream.head, keep_text=keep_text)
+        if reader is not None:
+            return await open_stream(settlement, reader, upstream, secrets)
+        body = await upstream.read_all(MAX_ANSWER)
     except AttemptError as error:
         upstream.close()
-        return _failed(settlement, error.failure, secrets)
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        upstream.close()
-        return _failed(settlement, _too_slow(settlement), secrets)
+        return _failed(settlement, error, secrets)
     upstream.close()
     now = settlement.clock.now()
     answer = dialect.decode(call.request, wire, upstream.head, body)
     if isinstance(answer, Failure):
-        return _failed(settlement, answer, secrets)
+        return _failed(settlement, AttemptError(answer), secrets)
     settlement.attempt.first_output_at = now
     settlement.attempt.facts = answer.facts
     call.record.first_output_at = now
@@ -231,8 +215,8 @@ def _reply(call: Call, turn: Turn, answer: Answer, *, keep_text: bool) -> Reply:
     return Reply(status=200, headers={"content-type": answer.content_type}, body=answer.body)
 
 
-def _failed(settlement: Settlement, failure: Failure, secrets: Secrets) -> Failure:
-    failure = scrubbed(failure, secrets)
+def _failed(settlement: Settlement, error: AttemptError, secrets: Secrets) -> Failure:
+    failure = _too_slow(settlement) if isinstance(error, LateError) else scrubbed(error.failure, secrets)
     settlement.fail(failure)
     return failure
 

@@ -8,7 +8,6 @@ from proxy.messages import Reply
 from proxy.pipeline.call import Call
 from proxy.pipeline.stage import Handler, Turning
 from proxy.record import Attribute
-from proxy.registry import breaker_settings
 from proxy.resilience.breaker import State
 
 _IN_STATE: Mapping[State, Mapping[str, Attribute]] = {state: {"sidestep.breaker.state": state.value} for state in State}
@@ -26,9 +25,8 @@ def breaker(clock: Clock) -> Turning:
         assert turn is not None  # noqa: S101  strategy runs before
         now = clock.now()
         gate = turn.state.breaker
-        settings = breaker_settings(turn.provider, call.policy.breaker)
         state = gate.state(now)
-        turn.permit = gate.force_acquire(now) if turn.last_chance else gate.acquire(now, settings)
+        turn.permit = gate.force_acquire(now) if turn.last_chance else gate.acquire(now, turn.seat.breaker)
         if call.step:
             call.step.attributes = _PROBING if turn.permit is not None and turn.permit.probe else _IN_STATE[state]
         if turn.permit is None:

@@ -35,6 +35,7 @@ from proxy.pipeline.degrade import degrade
 from proxy.pipeline.failover import failover
 from proxy.pipeline.hedge import hedge
 from proxy.pipeline.rate_limit import rate_limit
+from proxy.pipeline.seat import Seating
 from proxy.pipeline.stage import Answering, Handler, Turning, compose
 from proxy.pipeline.strategy import strategy
 from proxy.registry import Registry
@@ -54,7 +55,7 @@ def build(
     secrets = tuple(provider.api_key for provider in snapshot.providers.values() if provider.api_key)
     secrets += snapshot.server.client_keys
     innermost = attempt(dialects, transport, clock, secrets, keep_text=snapshot.telemetry.content)
-    choose = strategy(snapshot.providers, registry, clock)
+    choose = strategy(Seating(snapshot.providers, policy, registry), registry, clock)
     gates: list[Turning] = [rate_limit(clock), breaker(clock)]
     if any(provider.concurrency for provider in snapshot.providers.values()):
         gates.insert(0, concurrency(clock))

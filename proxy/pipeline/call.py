@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from proxy.config.snapshot import Policy, Provider, Route
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Request
+from proxy.pipeline.seat import Seat
 from proxy.record import Attribute, Record, Step
 from proxy.registry import ProviderState, RouteState
 from proxy.resilience.breaker import Permit
@@ -18,6 +19,7 @@ from proxy.routing.candidates import Excluded
 class Turn:
     """One provider's chance within a request."""
 
+    seat: Seat
     provider: Provider
     state: ProviderState
     model: str

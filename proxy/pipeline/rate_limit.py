@@ -16,8 +16,8 @@ def rate_limit(clock: Clock) -> Turning:
     async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
         turn = call.turn
         assert turn is not None  # noqa: S101  strategy runs before
-        rate = turn.provider.rate_limit.get(call.request.capability)
-        if rate is not None and not turn.state.limiter(call.request.capability).take(clock.now(), rate):
+        rate = turn.seat.rate
+        if rate is not None and not turn.seat.limiter.take(clock.now(), rate):
             return Failure(error_class=ErrorClass.SHED, message="our own rate limit for this provider", sent=False)
         return await following(call)
 

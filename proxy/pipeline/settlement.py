@@ -7,7 +7,7 @@ from proxy.errors import ErrorClass, Failure
 from proxy.messages import Operation
 from proxy.pipeline.call import Call, Turn
 from proxy.record import Attempt
-from proxy.registry import ProviderState, breaker_settings
+from proxy.registry import ProviderState
 from proxy.resilience.breaker import Permit
 from proxy.resilience.outcome import Effect
 
@@ -65,10 +65,8 @@ class Settlement:
             duration=now - started,
             first_output=None if first is None else first - started,
         )
-        if self.permit is not None:
-            settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
-            if state.breaker.success(self.permit, now, settings):
-                self._note("breaker.change", now, "sidestep.breaker.state", "closed")
+        if self.permit is not None and state.breaker.success(self.permit, now, self.turn.seat.breaker):
+            self._note("breaker.change", now, "sidestep.breaker.state", "closed")
         if state.health.succeed(self.turn.provider.health, now):
             self._note("health.change", now, "sidestep.health", state.health.status)
 
@@ -85,8 +83,7 @@ class Settlement:
         if failure.error_class not in _SAYS_NOTHING and not ours:
             state.record(self.turn.model, now, ok=False, duration=now - self.attempt.started, first_output=None)
         if self.permit is not None and verdict.breaker and not ours:
-            settings = breaker_settings(self.turn.provider, self.call.policy.breaker)
-            if state.breaker.failure(self.permit, now, settings, self.clock.draw()):
+            if state.breaker.failure(self.permit, now, self.turn.seat.breaker, self.clock.draw()):
                 self._note("breaker.change", now, "sidestep.breaker.state", "open")
         elif self.permit is not None:
             state.breaker.release(self.permit)

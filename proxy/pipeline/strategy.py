@@ -1,15 +1,16 @@
 """Whose turn it is: out of the route's providers, those that may be asked now, in the policy's order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from proxy.clock import Clock
 from proxy.config.snapshot import Provider, StrategyName
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call, Turn
+from proxy.pipeline.seat import Seat, Seating
 from proxy.pipeline.stage import Handler, Turning
 from proxy.record import Attribute
-from proxy.registry import ProviderState, Registry, breaker_settings
+from proxy.registry import ProviderState, Registry
 from proxy.resilience.breaker import State
 from proxy.resilience.outcome import Elsewhere
 from proxy.resilience.ramp import share
@@ -30,36 +31,26 @@ class NobodyLeft(Exception):  # noqa: N818  an answer to "who is next", not an e
     """No provider may be asked (any more); `call.excluded` says why."""
 
 
-def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock) -> Turning:
+def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
     """Choose the provider of this turn. Raises NobodyLeft. From the choice to the permit only a place is waited for."""
 
     async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
         now = clock.now()
-        candidates: list[Candidate] = []
-        excluded: list[Excluded] = []
-        states: dict[str, ProviderState] = {}
-        for name in call.route.providers:
-            provider = providers[name]
-            state = states[name] = registry.provider(provider, call.request.capability)
-            allowed = registry.overrides.allows(provider)
-            obstacle = _obstacle(call, provider, state, now) if allowed else Excluded(name, Exclusion.DISABLED, None)
-            if obstacle is None:
-                candidates.append(_candidate(call, provider, state, now))
-            else:
-                excluded.append(obstacle)
-        if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
-            # Checks are hearsay. With nobody better left, what happens to a request is what counts.
-            excluded = [one for one in excluded if one not in avoided]
-            candidates += [_candidate(call, providers[one.name], states[one.name], now) for one in avoided]
-        call.excluded = tuple(excluded)
+        row = seating.row(call.route, call.request.capability)
+        choice = _Choice()
+        for seat in row:
+            choice.consider(call, seat, now, allowed=registry.overrides.allows(seat.provider))
+        candidates = choice.candidates or _unhealthy(call, choice, row, now)
+        call.excluded = tuple(choice.excluded)
         # A hedge is there to save time: it waits for nobody.
-        busy = None if candidates or call.racing else _queue(call, providers, states)
+        busy = None if candidates or call.racing else _queue(call, row)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
-        provider = providers[chosen]
+        seat = next(seat for seat in row if seat.provider.name == chosen)
         call.turn = Turn(
-            provider=provider,
-            state=states[chosen],
-            model=provider.upstream_model(call.model, call.request.capability) or "",
+            seat=seat,
+            provider=seat.provider,
+            state=seat.state,
+            model=_model(call, seat.provider),
             alternatives=max(0, len(candidates) - 1),
             last_chance=last_chance,
         )
@@ -68,6 +59,44 @@ def strategy(providers: Mapping[str, Provider], registry: Registry, clock: Clock
         return await following(call)
 
     return Turning("strategy", run)
+
+
+class _Choice:
+    """Who can have the turn, and who cannot."""
+
+    __slots__ = ("candidates", "excluded")
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.excluded: list[Excluded] = []
+
+    def consider(self, call: Call, seat: Seat, now: float, *, allowed: bool) -> None:
+        """Put a provider on one side or the other."""
+        provider, state = seat.provider, seat.state
+        model = provider.upstream_model(call.model, call.request.capability)
+        if not allowed:
+            obstacle: Excluded | None = Excluded(provider.name, Exclusion.DISABLED, None)
+        else:  # the most lasting reason first
+            obstacle = _unfit(call, provider, state, model, now) or _out_of_reach(call, seat, now)
+        if obstacle is None:
+            self.candidates.append(_candidate(call, provider, state, model or "", now))
+        else:
+            self.excluded.append(obstacle)
+
+
+def _unhealthy(call: Call, choice: _Choice, row: Sequence[Seat], now: float) -> list[Candidate]:
+    """Whom to ask when there is nobody better left: checks are hearsay, what happens to a request is what counts."""
+    avoided = {one.name for one in choice.excluded if one.reason is Exclusion.UNHEALTHY}
+    choice.excluded = [one for one in choice.excluded if one.name not in avoided]
+    return [
+        _candidate(call, seat.provider, seat.state, _model(call, seat.provider), now)
+        for seat in row
+        if seat.provider.name in avoided
+    ]
+
+
+def _model(call: Call, provider: Provider) -> str:
+    return provider.upstream_model(call.model, call.request.capability) or ""
 
 
 def _told(call: Call, chosen: str, candidates: int) -> Mapping[str, Attribute]:
@@ -102,64 +131,55 @@ def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
     return any(one.reason in _PATIENCE for one in excluded)
 
 
-def _queue(call: Call, providers: Mapping[str, Provider], states: Mapping[str, ProviderState]) -> str | None:
+def _queue(call: Call, row: Sequence[Seat]) -> str | None:
     """Whom to wait for when nobody can answer at once: the first provider of the route whose queue has room."""
-    for one in call.excluded:
-        settings = providers[one.name].concurrency
-        if one.reason is not Exclusion.BUSY or settings is None or one.name in call.tried:
-            continue
-        if states[one.name].places.room(settings):
-            return one.name
+    busy = {one.name for one in call.excluded if one.reason is Exclusion.BUSY}
+    for seat in row:
+        name, settings = seat.provider.name, seat.provider.concurrency
+        if name in busy and name not in call.tried and settings is not None and seat.state.places.room(settings):
+            return name
     return None
 
 
-def _obstacle(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
-    """Why this provider, although enabled, cannot have the turn, the most lasting reason first."""
-    return _unfit(call, provider, state, now) or _out_of_reach(call, provider, state, now)
-
-
-def _unfit(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+def _unfit(call: Call, provider: Provider, state: ProviderState, model: str | None, now: float) -> Excluded | None:
     """What keeps it from this request however long one waits."""
     reason = None
-    model = provider.upstream_model(call.model, call.request.capability)
     if not provider.configured:
         reason = Exclusion.UNCONFIGURED
     elif model is None or not serves(provider, call.request) or state.lacks(model, now):
         reason = Exclusion.UNSUPPORTED
-    elif (tried := call.tried.get(provider.name)) is not None and tried.error_class is not ErrorClass.SHED:
-        reason = Exclusion.TRIED
-    elif _window_too_small(call, provider):
-        reason = Exclusion.SMALLER_WINDOW
+    elif call.tried and (reason := _spent(call, provider)) is not None:
+        pass
     elif call.record.attempts and call.deadline - now < state.useful_time(model, now):
         reason = Exclusion.TOO_LATE
     return None if reason is None else Excluded(provider.name, reason, None)
 
 
-def _out_of_reach(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
+def _spent(call: Call, provider: Provider) -> Exclusion | None:
+    """What earlier turns of this request say against it."""
+    tried = call.tried.get(provider.name)
+    if tried is not None and tried.error_class is not ErrorClass.SHED:
+        return Exclusion.TRIED
+    return Exclusion.SMALLER_WINDOW if _window_too_small(call, provider) else None
+
+
+def _out_of_reach(call: Call, seat: Seat, now: float) -> Excluded | None:
     """What keeps it from any request for a while."""
-    name = provider.name
+    state, name = seat.state, seat.provider.name
     gate = state.breaker
-    if not gate.available(now, breaker_settings(provider, call.policy.breaker)):
+    if not gate.available(now, seat.breaker):
         until = gate.opens_until if gate.state(now) is State.OPEN else None
         return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
     if (remaining := state.cool_down.remaining(now)) > 0:
         return Excluded(name, Exclusion.COOLING_DOWN, remaining)
-    if (limit := _limit(call, provider, state, now)) is not None:
-        return limit
-    if name in call.tried:
+    if seat.rate is not None and (wait := seat.limiter.ready_in(now, seat.rate)) > 0:
+        return Excluded(name, Exclusion.RATE_LIMITED, wait)
+    if seat.provider.concurrency is not None and not state.places.free(seat.provider.concurrency):
+        return Excluded(name, Exclusion.BUSY, BUSY_FOR)
+    if call.tried and name in call.tried:
         return Excluded(name, Exclusion.TRIED, None)
-    if state.health.avoided and provider.health.interval:
+    if state.health.avoided and seat.provider.health.interval:
         return Excluded(name, Exclusion.UNHEALTHY, state.health.next_check_in(now))
-    return None
-
-
-def _limit(call: Call, provider: Provider, state: ProviderState, now: float) -> Excluded | None:
-    """Which limit of ours keeps it from the turn."""
-    rate = provider.rate_limit.get(call.request.capability)
-    if rate is not None and (wait := state.limiter(call.request.capability).ready_in(now, rate)) > 0:
-        return Excluded(provider.name, Exclusion.RATE_LIMITED, wait)
-    if provider.concurrency is not None and not state.places.free(provider.concurrency):
-        return Excluded(provider.name, Exclusion.BUSY, BUSY_FOR)
     return None
 
 
@@ -181,10 +201,10 @@ _MEASURING = frozenset({StrategyName.WEIGHTED_ROUND_ROBIN, StrategyName.BEST_PER
 _UNSEEN = Performance()
 
 
-def _candidate(call: Call, provider: Provider, state: ProviderState, now: float) -> Candidate:
+def _candidate(call: Call, provider: Provider, state: ProviderState, model: str, now: float) -> Candidate:
     seen = _UNSEEN
     if call.policy.strategy in _MEASURING:
-        seen = state.performance(provider.upstream_model(call.model, call.request.capability) or "", now)
+        seen = state.performance(model, now)
     return Candidate(
         name=provider.name,
         priority=provider.priority,

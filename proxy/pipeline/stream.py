@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from math import inf
 
 from proxy.dialects.base import StreamReader
 from proxy.envelope import error_frame
@@ -42,6 +43,7 @@ async def open_stream(
             break
         if fed.ended or not data:
             raise AttemptError(_empty())
+    upstream.end_by(inf)  # the stream's own clock takes over
     now = settlement.clock.now()
     call.record.provider = turn.provider.name
     settlement.attempt.facts = reader.facts

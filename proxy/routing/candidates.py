@@ -1,8 +1,8 @@
 """Who can be asked and who cannot: candidates for a strategy to order, and exclusions with their reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from proxy.config.snapshot import Provider
 from proxy.messages import Request
@@ -35,8 +35,7 @@ class Exclusion(StrEnum):
     """The deadline leaves it too little time to answer, and the request has been asked elsewhere already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A provider that may be asked now, with what strategies rank by."""
 
     name: str
@@ -53,8 +52,7 @@ class Candidate:
     """Seconds to the first output (median), else the average to the end; None when nothing succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Excluded:
+class Excluded(NamedTuple):
     """A provider that may not be asked now."""
 
     name: str

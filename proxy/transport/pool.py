@@ -1,21 +1,20 @@
-"""Connections to providers: aiohttp's own connector and response protocol, without a `ClientSession` on top.
+"""Connections to providers: aiohttp's own connector dials, and what is at rest waits here for the next question.
 
-A session makes a URL, a header map, a cookie look-up, a timeout and a request object for every call, which costs as
-much as the rest of the proxy. What it would do for safety is done once here instead: nothing follows redirects, keeps
-cookies, reads the environment or decompresses, because nothing here knows how to.
+A `ClientSession` makes a URL, a header map, a cookie look-up, a timeout and a request object for every call, which
+costs as much as the rest of the proxy. What it would do for safety is done once here instead: nothing follows
+redirects, keeps cookies, reads the environment or decompresses, because nothing here knows how to.
 """
 
 import asyncio
 import functools
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.config.snapshot import Tls
+from proxy.transport.connection import UpstreamConnection
 
 KEEPALIVE = 15.0
 """Seconds that an idle upstream connection is kept; shorter than the 60 s of common front ends."""
@@ -25,39 +24,32 @@ MAX_ORIGINS = 1000
 """Origins remembered; they come from the configuration only, so more would be a mistake."""
 
 
-class UpstreamProtocol(ResponseHandler):
-    """One connection to a provider; counts its answers, because a pooled one may be closed already."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.answers = 0
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Origin:
-    """Scheme, host and port as the connector wants them: a request that is only ever dialled for, never sent."""
+    """Scheme, host and port, and the connections to them that are at rest."""
 
     dial: aiohttp.ClientRequest
+    """As the connector wants them: a request that is only ever dialled for, never sent."""
     host: str
     """The `Host` header."""
+    resting: dict[UpstreamConnection, None] = field(default_factory=dict)
+    """In the order in which they came to rest; the last one is the likeliest to be alive still."""
+
+    def lose(self, connection: UpstreamConnection) -> None:
+        """A connection at rest has ended, or rested for long enough."""
+        self.resting.pop(connection, None)
+        connection.discard()
 
 
 class Pool:
-    """All connections of one TLS identity. `fresh` ones are never taken from the pool and never returned to it."""
+    """All connections of one TLS identity."""
 
-    def __init__(self, tls: Tls, *, fresh: bool) -> None:
-        context = _ssl_context(tls)
-        if fresh:
-            self._connector = aiohttp.TCPConnector(limit=0, ssl=context, ttl_dns_cache=DNS_TTL, force_close=True)
-        else:
-            self._connector = aiohttp.TCPConnector(
-                limit=0, ssl=context, ttl_dns_cache=DNS_TTL, keepalive_timeout=KEEPALIVE
-            )
+    def __init__(self, tls: Tls) -> None:
+        self._connector = aiohttp.TCPConnector(limit=0, ssl=_ssl_context(tls), ttl_dns_cache=DNS_TTL, force_close=True)
         loop = asyncio.get_running_loop()
-        self._connector._factory = functools.partial(UpstreamProtocol, loop)  # type: ignore[assignment]  # noqa: SLF001
+        self._connector._factory = functools.partial(UpstreamConnection, loop)  # type: ignore[assignment]  # noqa: SLF001
         self._loop = loop
         self._origins: dict[str, Origin] = {}
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     def origin(self, url: str) -> tuple[Origin, str]:
         """Split an encoded URL into its origin and its request target."""
@@ -66,24 +58,47 @@ class Pool:
         origin = self._origins.get(name)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:
-                self._origins.clear()
+                self._forget_origins()
             parsed = URL(name)
             dial = aiohttp.ClientRequest("GET", parsed, loop=self._loop)
             origin = self._origins[name] = Origin(dial, parsed.host_port_subcomponent or "")
         return origin, target
 
-    async def connect(self, origin: Origin, limit: float) -> Connection:
-        """Take a pooled connection or dial within `limit` seconds (DNS, TCP and TLS together).
+    def take(self, origin: Origin) -> UpstreamConnection | None:
+        """Return the connection that came to rest last, if there is a good one."""
+        resting = origin.resting
+        while resting:
+            connection, _ = resting.popitem()
+            connection.when_lost = None
+            if connection.is_connected() and not connection.should_close:
+                return connection
+            connection.discard()
+        return None
+
+    async def dial(self, origin: Origin, limit: float) -> UpstreamConnection:
+        """Make a new connection within `limit` seconds (DNS, TCP and TLS together).
 
         Raises aiohttp's connector errors; too slow is its `ConnectionTimeoutError`.
         """
-        timeout = self._timeouts.get(limit)
-        if timeout is None:
-            timeout = self._timeouts[limit] = aiohttp.ClientTimeout(connect=limit, ceil_threshold=limit + 1)
+        timeout = aiohttp.ClientTimeout(connect=limit, ceil_threshold=limit + 1)
         try:
-            return await self._connector.connect(origin.dial, [], timeout)
+            lease = await self._connector.connect(origin.dial, [], timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("too slow") from error
+        connection = lease.protocol
+        assert isinstance(connection, UpstreamConnection)  # noqa: S101  the connector's factory makes no other
+        connection.lease = lease
+        return connection
+
+    def give_back(self, origin: Origin, connection: UpstreamConnection) -> None:
+        """Let a connection rest whose answer was read to its end, if it may be used again."""
+        transport = connection.transport
+        # An early answer to a request that is still being written leaves the connection in the middle of it.
+        if transport is None or connection.should_close or transport.get_write_buffer_size():
+            connection.discard()
+            return
+        origin.resting[connection] = None
+        connection.rest(self.time() + KEEPALIVE, origin.lose)
 
     def time(self) -> float:
         """Monotonic seconds."""
@@ -91,7 +106,14 @@ class Pool:
 
     async def close(self) -> None:
         """Close every connection."""
+        self._forget_origins()
         await self._connector.close()
+
+    def _forget_origins(self) -> None:
+        for origin in self._origins.values():
+            for connection in tuple(origin.resting):
+                origin.lose(connection)
+        self._origins.clear()
 
 
 def _ssl_context(tls: Tls) -> ssl.SSLContext | bool:

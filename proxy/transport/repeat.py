@@ -38,14 +38,21 @@ class _TurnOptions(RetryOptionsBase):
 
 
 class _OneCall:
-    """The `request` method that `RetryClient` calls; the wire request is the turn's own business."""
+    """The `request` method that `RetryClient` calls; the wire request is the turn's own business.
 
-    def __init__(self, send: Send, options: _TurnOptions) -> None:
+    Its first call has been made already, and ended in `first`.
+    """
+
+    def __init__(self, send: Send, options: _TurnOptions, first: RepeatError) -> None:
         self._send = send
         self._options = options
+        self._first: RepeatError | None = first
 
     async def request(self, _method: str, _url: str, **_ignored: Any) -> Upstream:  # noqa: ANN401
         try:
+            if self._first is not None:
+                first, self._first = self._first, None
+                raise first
             return await self._send()
         except RepeatError as error:
             self._options.wait = error.wait
@@ -56,7 +63,14 @@ async def send_with_repeats(send: Send, *, repeats: int) -> Upstream:
     """Call `send` until it returns, at most `1 + repeats` times; raises the last AttemptError.
 
     `send` makes one physical call. It raises `RepeatError` when another may follow and a plain `AttemptError` when not.
+    The library is called in when there is something to repeat: most calls are good, and need none of it.
     """
+    try:
+        return await send()
+    except RepeatError as error:
+        if not repeats:
+            raise
+        first = error
     options = _TurnOptions(attempts=1 + repeats)
-    client = RetryClient(cast("aiohttp.ClientSession", _OneCall(send, options)), retry_options=options)
+    client = RetryClient(cast("aiohttp.ClientSession", _OneCall(send, options, first)), retry_options=options)
     return cast("Upstream", await client.request("POST", "turn"))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
-from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import StreamReader
@@ -13,23 +12,23 @@ from multidict import CIMultiDict
 from proxy.config.snapshot import Tls
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Head, WireRequest
+from proxy.transport.connection import TooLateError, UpstreamConnection
 from proxy.transport.failures import translate
 from proxy.transport.inflate import InflateError, Inflater
-from proxy.transport.pool import Origin, Pool, UpstreamProtocol
+from proxy.transport.pool import Origin, Pool
 
-READ_BUFFER = 16 * 1024
-"""Bytes per connection before the upstream is told to wait; aiohttp's 256 KiB would cost 1.3 MB for a slow stream."""
 PIECE = 16 * 1024
 """Bytes of a stream that are handled in one turn of the event loop."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of one complete plain answer (several large images as base64)."""
 MAX_ERROR = 256 * 1024
 """Bytes of an error body that are read."""
-MAX_HEADER = 32 * 1024
-MAX_HEADERS = 256
 STALE_WITHIN = 1.0
 """Seconds after writing within which a pooled connection that closes was closed already. A provider that has thought
 for longer may have done the work, and bills it: that is a failure like any other."""
+
+HEADS = 256
+"""Written header blocks that are remembered: one for each provider and kind of question, as a rule."""
 
 _NETWORK = (aiohttp.ClientError, OSError, ValueError)
 
@@ -42,33 +41,44 @@ class AttemptError(Exception):
         self.failure = failure
 
 
+class LateError(AttemptError):
+    """The answer did not come in time; who asked knows what that means."""
+
+    def __init__(self) -> None:
+        super().__init__(Failure(error_class=ErrorClass.TIMEOUT, message="the provider did not answer in time"))
+
+
 class Upstream:
     """An upstream answer whose head has arrived. Its holder closes it; read to its end, it is back in the pool."""
 
-    __slots__ = ("_connection", "_inflater", "_more", "_payload", "head", "status")
+    __slots__ = ("_connection", "_inflater", "_more", "_origin", "_payload", "_pool", "head", "status")
 
     method = "POST"
     """What aiohttp-retry looks at; which methods may be repeated is decided by the turn."""
 
-    def __init__(self, connection: Connection, head: Head, payload: StreamReader) -> None:
-        self._connection: Connection | None = connection
+    def __init__(
+        self, pool: Pool, origin: Origin, connection: UpstreamConnection, head: Head, payload: StreamReader
+    ) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._connection: UpstreamConnection | None = connection
         self._payload = payload
         self._inflater: Inflater | None = None
         self._more = False
         self.head = head
         self.status = head.status
-        coding = head.headers.get("content-encoding", "").strip().lower()
-        if coding not in {"", "identity"}:
+        coding = head.headers.get("content-encoding", "")
+        if coding and (coding := coding.strip().lower()) not in {"", "identity"}:
             self._inflater = Inflater(coding)
         payload.on_eof(self._release)
 
-    @property
-    def arrived(self) -> bool:
-        """Whether the whole answer is here already, so that reading it takes no time that would need a clock."""
-        return self._payload.is_eof()
+    def end_by(self, due: float) -> None:
+        """Move the end of the time that the rest of the answer has (the loop's time); `inf`: no clock runs."""
+        if self._connection is not None:
+            self._connection.end_by(due)
 
     async def read_all(self, limit: int) -> bytes:
-        """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`)."""
+        """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`, or LateError)."""
         pieces = []
         size = 0
         while piece := await self._read(limit):
@@ -96,6 +106,8 @@ class Upstream:
             if self._inflater is None:
                 return await self._payload.read(limit)
             return await self._inflated(self._inflater)
+        except TooLateError:
+            raise LateError from None
         except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
 
@@ -106,7 +118,7 @@ class Upstream:
             return
         if self._payload.exception() is None and not self._payload.is_eof():
             self._payload.set_exception(aiohttp.ClientConnectionError("closed"))
-        connection.close()
+        connection.discard()
 
     async def _inflated(self, inflater: Inflater) -> bytes:
         """Unpack what came although we asked for no packing; bounded, so that a bomb is a broken answer."""
@@ -121,36 +133,41 @@ class Upstream:
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        transport = connection.transport
-        # An early answer to a request that is still being written leaves the connection in the middle of it.
-        if transport is not None and transport.get_write_buffer_size():
-            connection.close()
-        else:
-            connection.release()
+        if connection is not None:
+            self._pool.give_back(self._origin, connection)
 
 
 class Transport:
     """Dials providers. One pool per TLS identity, made on first use and kept over reloads."""
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[Tls, bool], Pool] = {}
+        self._pools: dict[Tls, Pool] = {}
+        self._heads: dict[object, bytes] = {}
+        """Header blocks without what varies, by what they were written from."""
 
-    async def send(self, wire: WireRequest, headers: Mapping[str, str], *, connect: float, tls: Tls) -> Upstream:
-        """Send one request with these headers (lower-case names) and wait for the head of its answer.
+    async def send(
+        self, wire: WireRequest, *, connect: float, until: float, tls: Tls, traceparent: str = ""
+    ) -> Upstream:
+        """Send one request and wait for the head of its answer.
 
-        `connect` bounds DNS, TCP and TLS together, in seconds. Raises AttemptError. A pooled connection that turns out
-        to be closed is repeated once on a new one: that is the pool's staleness, not the provider's failure.
+        `connect` bounds DNS, TCP and TLS together, in seconds; `until`, the loop's time, the whole answer, body
+        included. Raises AttemptError, LateError when that time has come. A pooled connection that turns out to be
+        closed is repeated once on a new one: that is the pool's staleness, not the provider's failure.
         """
+        pool = self._pool(tls)
         try:
-            return await self._exchange(wire, headers, connect, self._pool(tls, fresh=False))
-        except _StaleError:
-            pass
-        except _NETWORK as error:
-            raise AttemptError(translate(error, sent=True)) from error
-        try:
-            return await self._exchange(wire, headers, connect, self._pool(tls, fresh=True))
+            origin, target = pool.origin(wire.url)
+            request = self._write(wire, origin, target, traceparent)
+            connection = pool.take(origin)
+            if connection is not None:
+                try:
+                    return await _exchange(pool, origin, connection, request, until)
+                except _StaleError:
+                    pass
+            connection = await pool.dial(origin, min(connect, max(0.001, until - pool.time())))
+            return await _exchange(pool, origin, connection, request, until)
+        except TooLateError:
+            raise LateError from None
         except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
 
@@ -160,75 +177,67 @@ class Transport:
         for pool in pools.values():
             await pool.close()
 
-    async def _exchange(self, wire: WireRequest, headers: Mapping[str, str], connect: float, pool: Pool) -> Upstream:
-        origin, target = pool.origin(wire.url)
-        request = _write(wire, headers, origin, target)
-        connection = await pool.connect(origin, connect)
-        protocol = connection.protocol
-        assert isinstance(protocol, UpstreamProtocol)  # noqa: S101  the pool makes no other
-        pooled, written = protocol.answers > 0, pool.time()
-        try:
-            upstream = await _ask(connection, protocol, request)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            connection.close()
-            if pooled and pool.time() - written < STALE_WITHIN:
-                raise _StaleError from error
-            raise
-        except BaseException:
-            connection.close()
-            raise
-        protocol.answers += 1
-        return upstream
-
-    def _pool(self, tls: Tls, *, fresh: bool) -> Pool:
-        pool = self._pools.get((tls, fresh))
+    def _pool(self, tls: Tls) -> Pool:
+        pool = self._pools.get(tls)
         if pool is None:
             try:
-                pool = self._pools[tls, fresh] = Pool(tls, fresh=fresh)
+                pool = self._pools[tls] = Pool(tls)
             except OSError as error:
                 message = "the certificate files for the provider cannot be read"
                 raise AttemptError(Failure(error_class=ErrorClass.CONNECT, message=message, sent=False)) from error
         return pool
+
+    def _write(self, wire: WireRequest, origin: Origin, target: str, traceparent: str) -> bytes:
+        """Frame the request: exactly one `Host`, exactly one length. Raises ValueError for a line break in it."""
+        key = (origin, *wire.headers.items())
+        head = self._heads.get(key)
+        if head is None:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            head = self._heads[key] = _header_block(origin, wire.headers)
+        if not target.isprintable() or " " in target:
+            raise ValueError("a request target must be percent-encoded")
+        parent = f"traceparent: {traceparent}\r\n" if traceparent else ""
+        first = f"{wire.method} {target} HTTP/1.1\r\n{parent}"
+        if wire.body is None:
+            return b"%b%b\r\n" % (first.encode(), head)
+        return b"%bcontent-length: %d\r\n%b\r\n%b" % (first.encode(), len(wire.body), head, wire.body)
 
 
 class _StaleError(Exception):
     """A pooled connection was closed by the other side before it answered."""
 
 
-async def _ask(connection: Connection, protocol: UpstreamProtocol, request: bytes) -> Upstream:
-    """Write the request and read the head; interim answers (1xx) are skipped."""
-    protocol.set_response_params(
-        read_until_eof=True,
-        auto_decompress=False,
-        read_bufsize=READ_BUFFER,
-        max_line_size=MAX_HEADER,
-        max_field_size=MAX_HEADER,
-        max_headers=MAX_HEADERS,
-    )
-    transport = protocol.transport
-    if transport is None or transport.is_closing():
-        raise aiohttp.ServerDisconnectedError
-    transport.write(request)
+async def _exchange(
+    pool: Pool, origin: Origin, connection: UpstreamConnection, request: bytes, until: float
+) -> Upstream:
+    """Ask, and read the head."""
+    pooled, written = connection.answers > 0, pool.time()
     try:
-        message, payload = await protocol.read()
-        while 100 <= message.code < 200 and message.code != 101:
-            message, payload = await protocol.read()
+        connection.ask(request, until)
+        message, payload = await connection.head()
     except HttpProcessingError as error:
+        connection.discard()
         raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        connection.discard()
+        if pooled and pool.time() - written < STALE_WITHIN:
+            raise _StaleError from error
+        raise
+    except BaseException:
+        connection.discard()
+        raise
     if not 200 <= message.code < 600:
+        connection.discard()
         raise AttemptError(_broken("the provider answered with a status that means nothing here"))
-    head = Head(message.code, {name.lower(): value for name, value in message.headers.items()})
-    return Upstream(connection, head, payload)
+    return Upstream(pool, origin, connection, Head(message.code, message.headers), payload)
 
 
-def _write(wire: WireRequest, headers: Mapping[str, str], origin: Origin, target: str) -> bytes:
-    """Frame the request: exactly one `Host`, exactly one length. Raises ValueError for a line break in a header."""
+def _header_block(origin: Origin, headers: Mapping[str, str]) -> bytes:
+    """Write the lines that are the same for every request like this; aiohttp refuses a line break in them."""
     fields = CIMultiDict(host=origin.host)
     fields.update(headers)
-    if wire.body is not None:
-        fields["content-length"] = str(len(wire.body))
-    head = _serialize_headers(f"{wire.method} {target} HTTP/1.1", fields)
-    return head if wire.body is None else head + wire.body
+    return _serialize_headers("", fields)[2:-2]
 
 
 def _broken(message: str) -> Failure:

@@ -17,7 +17,7 @@ from proxy.engine import Engine
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Answer, AnswerFacts, Expect, Fed, Head, Operation, Request, WireRequest
 from proxy.record import Record
-from proxy.transport.session import AttemptError
+from proxy.transport.session import AttemptError, LateError
 
 FAR = 10_000.0
 
@@ -87,10 +87,10 @@ class ScriptedUpstream:
     """Plays a script as `transport.session.Upstream` would."""
 
     method = "POST"
-    arrived = False
 
-    def __init__(self, script):
+    def __init__(self, script, until):
         self._script = script
+        self._until = until
         self._pieces = iter(script.pieces)
         self._closing = asyncio.Event()
         self.status = script.status
@@ -117,6 +117,9 @@ class ScriptedUpstream:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def end_by(self, due):
+        self._until = due
+
     def close(self):
         self._script.closed = True
         self._closing.set()
@@ -124,9 +127,20 @@ class ScriptedUpstream:
     async def _silence(self, seconds):
         try:
             async with asyncio.timeout(seconds):
-                await self._closing.wait()
+                await in_time(self._closing.wait(), self._until)
         except TimeoutError:
             return
+
+
+async def in_time(waiting, until):
+    """Wait as the transport does: whoever is too late is told."""
+    try:
+        async with asyncio.timeout_at(min(until, FAR * FAR)) as scope:
+            await waiting
+    except TimeoutError:
+        if scope.expired():
+            raise LateError from None
+        raise
 
 
 class ScriptedTransport:
@@ -138,7 +152,7 @@ class ScriptedTransport:
         self.times = []
         self.played = []
 
-    async def send(self, wire, headers, *, connect, tls):
+    async def send(self, wire, *, connect, until, tls, traceparent=""):
         name = wire.url
         self.calls.append(name)
         self.times.append(asyncio.get_running_loop().time())
@@ -146,10 +160,10 @@ class ScriptedTransport:
         assert script is not None, f"nobody foresaw call {len(self.calls)}, to {name}"
         self.played.append(script)
         if script.delay:
-            await asyncio.sleep(script.delay)
+            await in_time(asyncio.sleep(script.delay), until)
         if script.error is not None:
             raise script.error
-        return ScriptedUpstream(script)
+        return ScriptedUpstream(script, until)
 
     async def close(self):
         pass

@@ -1,5 +1,7 @@
 """One call after the other through a transport of its own, to a lying upstream."""
 
+import asyncio
+
 import pytest
 from lab.upstream import Upstream
 
@@ -15,11 +17,19 @@ class Caller:
     def __init__(self, transport):
         self.transport = transport
 
-    async def open(self, url, *, body=b"{}", headers=None, connect=5.0, tls=None, method="POST"):
+    async def open(
+        self, url, *, body=b"{}", headers=None, connect=5.0, within=60.0, tls=None, method="POST", traceparent=""
+    ):
         """Send a request and return the answer whose head has arrived."""
-        wire = WireRequest(method=method, url=url, headers={}, body=body, model="m", expect=Expect.JSON)
         sent = {"content-type": "application/json", "accept-encoding": "identity"} | (headers or {})
-        return await self.transport.send(wire, sent, connect=connect, tls=tls or Tls())
+        wire = WireRequest(method=method, url=url, headers=sent, body=body, model="m", expect=Expect.JSON)
+        return await self.transport.send(
+            wire,
+            connect=connect,
+            until=asyncio.get_running_loop().time() + within,
+            tls=tls or Tls(),
+            traceparent=traceparent,
+        )
 
     async def ask(self, url, *, limit=2**20, **how):
         """The whole body, or the Failure."""

@@ -1,0 +1,49 @@
+"""A provider as the requests of one route see it: what none of them changes, looked up once in a generation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.config.snapshot import BreakerSettings, Policy, Provider, Rate, Route
+from proxy.registry import ProviderState, Registry, breaker_settings
+from proxy.resilience.limiter import Limiter
+
+
+@dataclass(slots=True, kw_only=True)
+class Seat:
+    """One provider of a route, for one capability, under one policy."""
+
+    provider: Provider
+    state: ProviderState
+    breaker: BreakerSettings
+    """The policy's, with the provider's own fields on top."""
+    rate: Rate | None
+    """Our own limit, if there is one."""
+    limiter: Limiter
+
+
+class Seating:
+    """Finds the seats of a route. Lives as long as its generation, whose providers and policy it knows."""
+
+    def __init__(self, providers: Mapping[str, Provider], policy: Policy, registry: Registry) -> None:
+        self._providers = providers
+        self._policy = policy
+        self._registry = registry
+        self._rows: dict[tuple[str, str], tuple[Seat, ...]] = {}
+
+    def row(self, route: Route, capability: str) -> tuple[Seat, ...]:
+        """One seat for each provider of the route, in its order."""
+        found = self._rows.get((route.name, capability))
+        if found is None:
+            found = tuple(self._seat(self._providers[name], capability) for name in route.providers)
+            self._rows[route.name, capability] = found
+        return found
+
+    def _seat(self, provider: Provider, capability: str) -> Seat:
+        state = self._registry.provider(provider, capability)
+        return Seat(
+            provider=provider,
+            state=state,
+            breaker=breaker_settings(provider, self._policy.breaker),
+            rate=provider.rate_limit.get(capability),
+            limiter=state.limiter(capability),
+        )
