@@ -18,7 +18,7 @@ from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.reload import Source
 from proxy.server.admin.management import Management
-from proxy.server.answer import error_response, reply_headers
+from proxy.server.answer import error_reply, reply_headers
 from proxy.server.exchange import ask, begin
 from proxy.server.sidecar import Sidecar
 
@@ -174,9 +174,8 @@ class _Stream:
 def _refuse(error: SidestepError, record: Record, now: float) -> Answer:
     """Say what the app's listener would say."""
     record.error, record.status = error, error.status
-    refusal = error_response(error, record, reply_headers(record, now))
-    assert isinstance(refusal.body, bytes)  # noqa: S101  that is what it was made of
-    return Answer(error.status, {name.lower(): value for name, value in refusal.headers.items()}, refusal.body)
+    refusal = error_reply(error, record, reply_headers(record, now))
+    return Answer(refusal.status, refusal.headers, refusal.body)
 
 
 def _settle(engine: Engine, record: Record) -> None:

@@ -1,13 +1,13 @@
-"""From a `Reply` or a `SidestepError` to the bytes that the app reads."""
+"""What the app is told beside the answer itself: our headers, and errors in OpenAI's shape."""
 
 import math
 from collections.abc import Mapping
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from proxy.envelope import error_body
 from proxy.errors import ProviderVerdict, SidestepError
-from proxy.messages import Body, Reply
+from proxy.messages import Reply
 from proxy.record import Record
 
 SERVER_NAME = "sidestep"
@@ -39,9 +39,9 @@ def reply_headers(record: Record, now: float) -> dict[str, str]:
     return headers
 
 
-def error_response(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> web.Response:
+def error_reply(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> Reply:
     """The error in OpenAI's shape, or the provider's own verdict as it was."""
-    own = {"server": SERVER_NAME, **headers}
+    own = {"content-type": "application/json", "server": SERVER_NAME, **headers}
     if error.retry_after is not None:
         own["retry-after"] = str(max(1, math.ceil(error.retry_after)))
         own["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
@@ -50,29 +50,9 @@ def error_response(error: SidestepError, record: Record | None, headers: Mapping
     body = error.body if isinstance(error, ProviderVerdict) and error.body else None
     if body is None:
         body = error_body(error, record, headers.get("x-request-id", ""))
-    return web.Response(status=error.status, body=body, headers={"content-type": "application/json", **own})
+    return Reply(status=error.status, headers=own, body=body)
 
 
-async def write_reply(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Write a reply; a stream goes out piece by piece as the client takes it. Returns the finished response."""
-    if reply.stream is None:
-        return web.Response(status=reply.status, body=reply.body, headers={**reply.headers, **headers})
-    response = web.StreamResponse(status=reply.status, headers={**reply.headers, **headers})
-    if request.version >= HttpVersion11:
-        response.enable_chunked_encoding()
-    else:
-        response.force_close()  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
-    await response.prepare(request)
-    await _pump(request, response, reply.stream)
-    return response
-
-
-async def _pump(request: web.BaseRequest, response: web.StreamResponse, stream: Body) -> None:
-    """Take a piece only when the client has room for it; where it stands still, the guard ends the connection."""
-    while piece := await stream.read():
-        await response.write(piece)
-        await request.writer.drain()  # by itself aiohttp looks only after every 64 KiB
-    if stream.aborted and request.transport is not None:
-        request.transport.abort()
-        return
-    await response.write_eof()
+def response_of(reply: Reply) -> web.Response:
+    """The same for a listener that answers in aiohttp's words."""
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

@@ -1,10 +1,8 @@
-"""The app's listener: one HTTP request in, one reply out, over aiohttp's low-level server."""
+"""The app's listener: one request in, one reply out."""
 
 import asyncio
 from collections.abc import Mapping
 from urllib.parse import unquote
-
-from aiohttp import web
 
 from proxy.clock import Clock
 from proxy.config.secrets import Secret
@@ -16,14 +14,16 @@ from proxy.messages import Body, Operation, Reply
 from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
-from proxy.server.answer import error_response, reply_headers, write_reply
+from proxy.server.answer import error_reply, reply_headers
 from proxy.server.body import read_body
+from proxy.server.connection import Exchange
 from proxy.server.exchange import NewRecord, ask, begin
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type, operation_of
 
 _MODELS = "/v1/models"
+_PROBES = frozenset({"/livez", "/readyz"})
 
 
 class DataListener:
@@ -38,27 +38,27 @@ class DataListener:
         self._running: dict[asyncio.Task[object], Body | None] = {}
         """What is being served, and the stream of each answer that has begun."""
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but cancellation and a lost connection."""
-        path = http.raw_path.partition("?")[0]
-        if path in {"/livez", "/readyz"}:
-            return probe(path, ready=self.ready)
-        headers = {name.lower(): value for name, value in http.headers.items()}
-        record = begin(self._engine, self._new_record, path, headers, http.remote or "")
+        path = exchange.message.path.partition("?")[0]
+        if path in _PROBES:
+            exchange.answer(probe(path, ready=self.ready))
+            return
+        record = begin(self._engine, self._new_record, path, exchange.headers, exchange.address)
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  aiohttp runs every handler in a task
+        assert task is not None  # noqa: S101  aiohttp runs every connection in a task
         self._running[task] = None
         self._engine.registry.in_flight += 1
         try:
-            return await self._answer(http, path, headers, record, task)
+            await self._answer(exchange, path, record, task)
         except SidestepError as error:
-            return self._refuse(error, record)
+            self._refuse(exchange, error, record)
         except asyncio.CancelledError:
-            if not self._interrupted or http.transport is None:
+            if not self._interrupted or exchange.gone:
                 record.cancelled = True
                 raise
             task.uncancel()
-            return self._refuse(NoProviderAvailable("sidestep is shutting down", retry_after=1.0), record)
+            self._refuse(exchange, NoProviderAvailable("sidestep is shutting down", retry_after=1.0), record)
         except ConnectionError:
             record.cancelled = True
             raise
@@ -78,45 +78,61 @@ class DataListener:
             else:
                 task.cancel()
 
-    async def _answer(
-        self,
-        http: web.BaseRequest,
-        path: str,
-        headers: Mapping[str, str],
-        record: Record,
-        task: "asyncio.Task[object]",
-    ) -> web.StreamResponse:
+    async def _answer(self, exchange: Exchange, path: str, record: Record, task: "asyncio.Task[object]") -> None:
         """Admit, read, parse, run the pipeline, write. Raises SidestepError."""
-        engine = self._engine
+        engine, headers = self._engine, exchange.headers
         snapshot = engine.generation.snapshot
-        operation = _admit(http, path, headers, snapshot)
+        operation = _admit(exchange.message.method, path, headers, snapshot)
         if operation is None:
             document = encode(_models_document(path, snapshot, engine.registry.overrides))
             reply = Reply(headers={"content-type": "application/json"}, body=document)
         else:
             admit(engine.registry, snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            body = await read_body(http, headers, snapshot.server.limits, self._clock.draw())
+            proceed = exchange.proceed if exchange.takes_interim else None
+            body = await read_body(exchange.payload, headers, snapshot.server.limits, proceed, self._clock.draw())
             reply = await ask(engine, record, headers, body)
             self._running[task] = reply.stream
         record.status = reply.status
         record.response_bytes = len(reply.body)
-        return await write_reply(http, reply, reply_headers(record, self._clock.now()))
+        reply.headers |= reply_headers(record, self._clock.now())
+        if reply.stream is None:
+            exchange.answer(reply)
+            await exchange.drained()
+        else:
+            exchange.begin(reply)
+            await _pump(exchange, reply.stream)
 
-    def _refuse(self, error: SidestepError, record: Record) -> web.Response:
+    def _refuse(self, exchange: Exchange, error: SidestepError, record: Record) -> None:
         record.error = error
         record.status = error.status
-        return _refusal(error, record, reply_headers(record, self._clock.now()))
+        refusal = error_reply(error, record, reply_headers(record, self._clock.now()))
+        if error.status == 405:
+            refusal.headers["allow"] = "GET" if "GET" in error.message else "POST"
+        if error.status in {408, 413, 417} and not isinstance(error, ProviderVerdict):
+            exchange.closing = True
+        exchange.answer(refusal)
 
 
-def _admit(http: web.BaseRequest, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:
+async def _pump(exchange: Exchange, stream: Body) -> None:
+    """Take a piece only when the client has room for it."""
+    while piece := await stream.read():
+        exchange.write(piece)
+        await exchange.drained()
+    if stream.aborted:
+        exchange.abort()
+    else:
+        exchange.end()
+
+
+def _admit(method: str, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:
     """Decide by raw path, method and key alone; None is a question for the model list."""
     operation = operation_of(path)
     models = path == _MODELS or path.startswith(_MODELS + "/")
     if operation is None and not models:
         raise ClientError("there is no such endpoint here", status=404, code="no_route")
     wanted = "GET" if models else "POST"
-    if http.method != wanted:
+    if method != wanted:
         raise ClientError(f"this endpoint takes {wanted}", status=405, code="method_not_allowed")
     _check_key(headers.get("authorization", ""), snapshot.server.client_keys)
     return operation
@@ -136,12 +152,3 @@ def _models_document(path: str, snapshot: Snapshot, overrides: Overrides) -> obj
     if path == _MODELS:
         return model_list(snapshot, overrides)
     return one_model(snapshot, overrides, unquote(path.removeprefix(_MODELS + "/")))
-
-
-def _refusal(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> web.Response:
-    response = error_response(error, record, headers)
-    if error.status == 405:
-        response.headers["allow"] = "GET" if "GET" in error.message else "POST"
-    if error.status in {408, 413, 417} and not isinstance(error, ProviderVerdict):
-        response.force_close()
-    return response

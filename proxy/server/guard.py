@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.config.snapshot import Limits
 from proxy.errors import ClientError, SidestepError
-from proxy.server.answer import error_response
+from proxy.server.answer import error_reply, response_of
 from proxy.server.descriptors import room
 
 KEEPALIVE = 75.0
@@ -29,13 +29,20 @@ UNSENT = 32 * 1024
 """Bytes that the kernel takes on top of them and has not sent. Left to itself it takes megabytes for each slow reader;
 what is on its way to the client is not counted, so that a fast one far away is not slowed down."""
 
-HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
 
 class GuardedServer(web.Server):
-    """aiohttp's low-level server with our limits. A client that leaves cancels its handler."""
+    """aiohttp's low-level server with our limits. A client that leaves cancels its handler.
 
-    def __init__(self, handler: HttpHandler, limits: Limits) -> None:
+    What the handler is given, and what it returns, is the connection's business: a request and a response of aiohttp's
+    by default, an exchange of our own on the app's listener.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Awaitable[Any]],
+        limits: Limits,
+        connection: "type[GuardedConnection] | None" = None,
+    ) -> None:
         super().__init__(
             handler,
             handler_cancellation=True,
@@ -50,10 +57,11 @@ class GuardedServer(web.Server):
         )
         self.limits = limits
         self.room = room()
+        self._connection = connection or GuardedConnection
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of one new connection."""
-        return GuardedConnection(self, loop=self._loop, **self._kwargs)
+        return self._connection(self, loop=self._loop, **self._kwargs)
 
 
 class GuardedConnection(RequestHandler):
@@ -101,7 +109,7 @@ class GuardedConnection(RequestHandler):
         """Run a clock from the first byte of a request to the end of its headers (aiohttp has none of its own)."""
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before or self._current_request is not None:
+        if self._request_count != before or self._request_in_progress:
             self._stop_timer()
         elif self._header_timer is None and not self._messages:
             self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
@@ -120,7 +128,7 @@ class GuardedConnection(RequestHandler):
             self.log_exception("a request handler failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun; it cannot become another one")
-        response = error_response(_parse_error(status, exc), None, {})
+        response = response_of(error_reply(parse_error(status, exc), None, {}))
         response.force_close()
         return response
 
@@ -146,7 +154,8 @@ class GuardedConnection(RequestHandler):
             self._header_timer = None
 
 
-def _parse_error(status: int, exc: BaseException | None) -> SidestepError:
+def parse_error(status: int, exc: BaseException | None) -> SidestepError:
+    """Say what kind of mistake it was, and nothing of the bytes that it was made with."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return SidestepError("sidestep failed to handle this request; its log says why", status=status)
     if isinstance(exc, LineTooLong):

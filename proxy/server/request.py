@@ -97,7 +97,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         raise _invalid("the body starts with a byte order mark")
     try:
-        document = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
+        document = _STRICT.decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -132,6 +132,9 @@ def _finite(number: str) -> float:
     if isinf(value):
         raise ValueError("a number is out of range")
     return value
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
 
 
 def _too_deep(document: dict[str, Any]) -> bool:

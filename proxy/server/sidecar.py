@@ -15,6 +15,7 @@ from proxy.reload import Reloader, Result, Source
 from proxy.server.admin.desk import Desk
 from proxy.server.admin.journal import Journal
 from proxy.server.admin.management import Management, result_document
+from proxy.server.connection import ClientConnection
 from proxy.server.data import DataListener
 from proxy.server.guard import GuardedServer
 from proxy.server.listening import listen
@@ -105,7 +106,7 @@ class Sidecar:
 
     async def serve(self, address: Address, *, shared: bool = False) -> None:
         """Bind the app's listener alone: `shared` when other workers have it too. Raises ListenError."""
-        server = GuardedServer(self._data.handle, self.snapshot.server.limits)
+        server = GuardedServer(self._data.handle, self.snapshot.server.limits, ClientConnection)
         listener, self.address = await listen(server, address, shared=shared)
         self._servers.append((listener, server))
         self.begin()

@@ -70,7 +70,7 @@ class Wires:
     latency: dict = field(default_factory=dict)
     down: set = field(default_factory=set)
 
-    async def send(self, wire, headers, *, connect, tls):
+    async def send(self, wire, *, connect, until, tls, traceparent):
         name = wire.url.split("/")[2].split(".")[0]
         self.calls[name] += 1
         self.clock.ahead += self.latency.get(name, 0.001)

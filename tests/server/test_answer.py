@@ -14,7 +14,7 @@ from proxy.errors import (
     RateLimited,
 )
 from proxy.record import Event
-from proxy.server.answer import error_response, reply_headers
+from proxy.server.answer import error_reply, reply_headers
 from proxy.server.probe import probe
 
 NOW = records.STARTED + 2.0
@@ -27,7 +27,7 @@ def verdict(**fields):
 
 def told(error, record=None):
     """The error inside the response's body."""
-    return json.loads(error_response(error, record, HEADERS).body)["error"]
+    return json.loads(error_reply(error, record, HEADERS).body)["error"]
 
 
 # Headers of every answer
@@ -92,7 +92,7 @@ def test_an_ordinary_answer_says_neither():
 
 def test_the_server_is_named_without_its_version():
     assert reply_headers(records.success(), NOW)["server"] == "sidestep"
-    assert error_response(ClientError("no"), None, {}).headers["server"] == "sidestep"
+    assert error_reply(ClientError("no"), None, {}).headers["server"] == "sidestep"
 
 
 # Errors
@@ -110,9 +110,9 @@ def test_the_server_is_named_without_its_version():
     ],
 )
 def test_an_error_has_its_status_and_openais_shape(error, status, code):
-    response = error_response(error, records.all_failed(), HEADERS)
+    response = error_reply(error, records.all_failed(), HEADERS)
 
-    assert (response.status, response.content_type) == (status, "application/json")
+    assert (response.status, response.headers["content-type"]) == (status, "application/json")
     assert told(error)["code"] == code
     assert told(error)["message"] == "no"
 
@@ -132,27 +132,27 @@ def test_an_error_tells_the_rungs_of_the_ladder():
     [(0.0, "1", "1"), (0.25, "1", "250"), (1.0, "1", "1000"), (1.2, "2", "1200"), (30.0, "30", "30000")],
 )
 def test_the_time_to_come_back_is_never_told_too_early(seconds, whole, milliseconds):
-    headers = error_response(RateLimited("no", retry_after=seconds), None, {}).headers
+    headers = error_reply(RateLimited("no", retry_after=seconds), None, {}).headers
 
     assert (headers["retry-after"], headers["retry-after-ms"]) == (whole, milliseconds)
 
 
 def test_without_a_known_recovery_no_time_is_told():
-    headers = error_response(RateLimited("no"), None, {}).headers
+    headers = error_reply(RateLimited("no"), None, {}).headers
 
     assert not {"retry-after", "retry-after-ms", "x-should-retry"} & headers.keys()
 
 
 @pytest.mark.parametrize(("flag", "told"), [(True, "true"), (False, "false")])
 def test_a_client_is_told_whether_to_try_again(flag, told):
-    assert error_response(RateLimited("no", should_retry=flag), None, {}).headers["x-should-retry"] == told
+    assert error_reply(RateLimited("no", should_retry=flag), None, {}).headers["x-should-retry"] == told
 
 
 # Verdicts
 
 
 def test_a_verdict_is_passed_on_as_the_provider_wrote_it():
-    response = error_response(verdict(status=422, body=b'{"detail":  "bad"}'), None, HEADERS)
+    response = error_reply(verdict(status=422, body=b'{"detail":  "bad"}'), None, HEADERS)
 
     assert (response.status, response.body) == (422, b'{"detail":  "bad"}')
     assert response.headers["x-should-retry"] == "false"
@@ -166,7 +166,7 @@ def test_a_verdict_without_a_body_is_told_in_our_own_shape():
 
 @pytest.mark.parametrize("status", [None, 200, 204, 302])
 def test_a_verdict_that_came_under_no_error_status_is_a_400(status):
-    assert error_response(verdict(status=status), None, HEADERS).status == 400
+    assert error_reply(verdict(status=status), None, HEADERS).status == 400
 
 
 # Probes

@@ -23,8 +23,8 @@ from proxy.server.admin.dashboard.serving import file_at
 from proxy.server.admin.events import serve_events
 from proxy.server.admin.management import RefusedReloadError, problem_document
 from proxy.server.admin.operations import Document, Operations, Pages, Told, settled
-from proxy.server.answer import SERVER_NAME, error_response
-from proxy.server.body import read_body
+from proxy.server.answer import SERVER_NAME, error_reply, response_of
+from proxy.server.body import CONTINUE, read_body
 from proxy.server.probe import probe
 from proxy.server.request import parse_document
 
@@ -97,7 +97,7 @@ class AdminListener:
         """Decide by raw path, Host, Origin, token and method, in this order. Raises SidestepError."""
         if path in {"/livez", "/readyz"}:
             _check_method(http, "GET", "HEAD")
-            return probe(path, ready=self._ready())
+            return response_of(probe(path, ready=self._ready()))
         authority = http.headers.get("host", "")
         management = path.startswith("/admin/")
         check_host(authority, self._names, addresses=not management)
@@ -132,8 +132,7 @@ class AdminListener:
         return _told("POST", partial(self._management.enable, provider, enabled=verb == "enable"))
 
     async def _choose_strategy(self, name: str, http: web.BaseRequest) -> web.StreamResponse:
-        headers = {key.lower(): value for key, value in http.headers.items()}
-        body = await read_body(http, headers, self._limits)
+        body = await read_body(http.content, http.headers, self._limits, partial(_proceed, http))
         http[_ASKED] = document = parse_document(body)
         return _json(await settled(self._management.choose_strategy(name, document)))
 
@@ -152,6 +151,12 @@ def _told(method: str, make: Callable[[], Told]) -> Resource:
         return _json(await settled(make()))
 
     return Resource(method, handle)
+
+
+def _proceed(http: web.BaseRequest) -> None:
+    """Send `100 Continue`, which is no part of the answer."""
+    if http.transport is not None:
+        http.transport.write(CONTINUE)
 
 
 def _check_method(http: web.BaseRequest, *allowed: str) -> None:
@@ -178,7 +183,7 @@ def _refusal(error: SidestepError) -> web.Response:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, WrongMethodError):
         headers["allow"] = error.allowed
-    response = error_response(error, None, headers)
+    response = response_of(error_reply(error, None, headers))
     if isinstance(error, RefusedReloadError):
         problems = [problem_document(each) for each in error.problems]
         response.body = encode({**error_document(error, None, ""), "problems": problems})
