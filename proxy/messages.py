@@ -71,9 +71,9 @@ KEPT: frozenset[Operation] = frozenset(
 """What a cache may answer. Not responses, which live on at their provider, and not uploads, which never repeat."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Request:
-    """One question from the app, parsed once and never changed."""
+    """One question from the app, parsed once and never changed (freezing it would cost more than parsing it)."""
 
     id: str
     """`x-request-id`: the client's when it is well-formed, else made here."""

@@ -29,18 +29,27 @@ class Event:
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
-@dataclass(slots=True)
 class Step:
     """One stage's turn at the request: a span under the logical operation."""
 
-    name: str
-    """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
-    started: float
-    ended: float = 0.0
-    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
-    """Set as a whole by the stage that has something to tell."""
-    error: str | None = None
-    """`error.type` when the stage itself refused the request."""
+    __slots__ = ("attributes", "ended", "error", "name", "started")
+
+    def __init__(
+        self,
+        name: str,
+        started: float,
+        ended: float = 0.0,
+        attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+        error: str | None = None,
+    ) -> None:
+        self.name = name
+        """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
+        self.started = started
+        self.ended = ended
+        self.attributes = attributes
+        """Set as a whole by the stage that has something to tell."""
+        self.error = error
+        """`error.type` when the stage itself refused the request."""
 
 
 @dataclass(slots=True)

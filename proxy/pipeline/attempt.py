@@ -124,7 +124,7 @@ class _Sender:
             provider=turn.provider.name,
             model=turn.model,
             method=self.wire.method,
-            url=turn.provider.endpoint(call.request.capability),
+            url=turn.seat.endpoint,
             template=self.wire.template,
             span_id=self.clock.bits(64),
             started=now,

@@ -19,6 +19,10 @@ class Seat:
     rate: Rate | None
     """Our own limit, if there is one."""
     limiter: Limiter
+    configured: bool
+    """Whether it has the key that it needs."""
+    endpoint: str
+    """The URL root that serves the capability."""
 
 
 class Seating:
@@ -46,4 +50,6 @@ class Seating:
             breaker=breaker_settings(provider, self._policy.breaker),
             rate=provider.rate_limit.get(capability),
             limiter=state.limiter(capability),
+            configured=provider.configured,
+            endpoint=provider.endpoint(capability),
         )

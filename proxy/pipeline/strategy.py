@@ -1,6 +1,6 @@
 """Whose turn it is: out of the route's providers, those that may be asked now, in the policy's order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from proxy.clock import Clock
 from proxy.config.snapshot import Provider, StrategyName
@@ -10,7 +10,7 @@ from proxy.pipeline.call import Call, Turn
 from proxy.pipeline.seat import Seat, Seating
 from proxy.pipeline.stage import Handler, Turning
 from proxy.record import Attribute
-from proxy.registry import ProviderState, Registry
+from proxy.registry import Registry
 from proxy.resilience.breaker import State
 from proxy.resilience.outcome import Elsewhere
 from proxy.resilience.ramp import share
@@ -36,21 +36,34 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
 
     async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
         now = clock.now()
-        row = seating.row(call.route, call.request.capability)
-        choice = _Choice()
-        for seat in row:
-            choice.consider(call, seat, now, allowed=registry.overrides.allows(seat.provider))
-        candidates = choice.candidates or _unhealthy(call, choice, row, now)
-        call.excluded = tuple(choice.excluded)
+        capability = call.request.capability
+        seats: dict[str, tuple[Seat, str]] = {}
+        candidates: list[Candidate] = []
+        excluded: list[Excluded] = []
+        for seat in seating.row(call.route, capability):
+            provider = seat.provider
+            model = provider.upstream_model(call.model, capability)
+            seats[provider.name] = seat, model or ""
+            if not registry.overrides.allows(provider):
+                excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
+            elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
+                excluded.append(obstacle)
+            else:
+                candidates.append(_candidate(call, seat, model or "", now))
+        if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
+            # Checks are hearsay. With nobody better left, what happens to a request is what counts.
+            excluded = [one for one in excluded if one not in avoided]
+            candidates = [_candidate(call, *seats[one.name], now) for one in avoided]
+        call.excluded = tuple(excluded)
         # A hedge is there to save time: it waits for nobody.
-        busy = None if candidates or call.racing else _queue(call, row)
+        busy = None if candidates or call.racing else _queue(call, seats)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
-        seat = next(seat for seat in row if seat.provider.name == chosen)
+        seat, model = seats[chosen]
         call.turn = Turn(
             seat=seat,
             provider=seat.provider,
             state=seat.state,
-            model=_model(call, seat.provider),
+            model=model,
             alternatives=max(0, len(candidates) - 1),
             last_chance=last_chance,
         )
@@ -59,44 +72,6 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
         return await following(call)
 
     return Turning("strategy", run)
-
-
-class _Choice:
-    """Who can have the turn, and who cannot."""
-
-    __slots__ = ("candidates", "excluded")
-
-    def __init__(self) -> None:
-        self.candidates: list[Candidate] = []
-        self.excluded: list[Excluded] = []
-
-    def consider(self, call: Call, seat: Seat, now: float, *, allowed: bool) -> None:
-        """Put a provider on one side or the other."""
-        provider, state = seat.provider, seat.state
-        model = provider.upstream_model(call.model, call.request.capability)
-        if not allowed:
-            obstacle: Excluded | None = Excluded(provider.name, Exclusion.DISABLED, None)
-        else:  # the most lasting reason first
-            obstacle = _unfit(call, provider, state, model, now) or _out_of_reach(call, seat, now)
-        if obstacle is None:
-            self.candidates.append(_candidate(call, provider, state, model or "", now))
-        else:
-            self.excluded.append(obstacle)
-
-
-def _unhealthy(call: Call, choice: _Choice, row: Sequence[Seat], now: float) -> list[Candidate]:
-    """Whom to ask when there is nobody better left: checks are hearsay, what happens to a request is what counts."""
-    avoided = {one.name for one in choice.excluded if one.reason is Exclusion.UNHEALTHY}
-    choice.excluded = [one for one in choice.excluded if one.name not in avoided]
-    return [
-        _candidate(call, seat.provider, seat.state, _model(call, seat.provider), now)
-        for seat in row
-        if seat.provider.name in avoided
-    ]
-
-
-def _model(call: Call, provider: Provider) -> str:
-    return provider.upstream_model(call.model, call.request.capability) or ""
 
 
 def _told(call: Call, chosen: str, candidates: int) -> Mapping[str, Attribute]:
@@ -131,25 +106,28 @@ def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
     return any(one.reason in _PATIENCE for one in excluded)
 
 
-def _queue(call: Call, row: Sequence[Seat]) -> str | None:
+def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
     """Whom to wait for when nobody can answer at once: the first provider of the route whose queue has room."""
-    busy = {one.name for one in call.excluded if one.reason is Exclusion.BUSY}
-    for seat in row:
-        name, settings = seat.provider.name, seat.provider.concurrency
-        if name in busy and name not in call.tried and settings is not None and seat.state.places.room(settings):
-            return name
+    for one in call.excluded:
+        seat, _ = seats[one.name]
+        settings = seat.provider.concurrency
+        if one.reason is not Exclusion.BUSY or settings is None or one.name in call.tried:
+            continue
+        if seat.state.places.room(settings):
+            return one.name
     return None
 
 
-def _unfit(call: Call, provider: Provider, state: ProviderState, model: str | None, now: float) -> Excluded | None:
-    """What keeps it from this request however long one waits."""
+def _unfit(call: Call, seat: Seat, model: str | None, now: float) -> Excluded | None:
+    """What keeps it from this request however long one waits, the most lasting reason first."""
+    provider, state = seat.provider, seat.state
     reason = None
-    if not provider.configured:
+    if not seat.configured:
         reason = Exclusion.UNCONFIGURED
-    elif model is None or not serves(provider, call.request) or state.lacks(model, now):
+    elif model is None or not serves(provider, call.request) or (state.unsupported and state.lacks(model, now)):
         reason = Exclusion.UNSUPPORTED
-    elif call.tried and (reason := _spent(call, provider)) is not None:
-        pass
+    elif call.tried and (spent := _spent(call, provider)) is not None:
+        reason = spent
     elif call.record.attempts and call.deadline - now < state.useful_time(model, now):
         reason = Exclusion.TOO_LATE
     return None if reason is None else Excluded(provider.name, reason, None)
@@ -201,16 +179,15 @@ _MEASURING = frozenset({StrategyName.WEIGHTED_ROUND_ROBIN, StrategyName.BEST_PER
 _UNSEEN = Performance()
 
 
-def _candidate(call: Call, provider: Provider, state: ProviderState, model: str, now: float) -> Candidate:
-    seen = _UNSEEN
-    if call.policy.strategy in _MEASURING:
-        seen = state.performance(model, now)
+def _candidate(call: Call, seat: Seat, model: str, now: float) -> Candidate:
+    provider, state = seat.provider, seat.state
+    seen = state.performance(model, now) if call.policy.strategy in _MEASURING else _UNSEEN
     return Candidate(
-        name=provider.name,
-        priority=provider.priority,
-        weight=provider.weight,
-        share=share(now, state.recovered_at, call.policy.recovery.ramp),
-        requests=seen.requests,
-        success_rate=seen.success_rate,
-        latency=seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,
+        provider.name,
+        provider.priority,
+        provider.weight,
+        share(now, state.recovered_at, call.policy.recovery.ramp),
+        seen.requests,
+        seen.success_rate,
+        seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,
     )

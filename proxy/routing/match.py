@@ -1,6 +1,6 @@
 """Which route takes a request: the first whose every condition holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from proxy.config.snapshot import Match, Route
@@ -12,7 +12,10 @@ _METHOD = "POST"
 
 def match(routes: Sequence[Route], request: Request) -> Route | None:
     """Return the first route, in the order of the file, that takes the request; None when there is none."""
-    return next((route for route in routes if _takes(route.match, request)), None)
+    for route in routes:
+        if _takes(route.match, request):
+            return route
+    return None
 
 
 def _takes(condition: Match, request: Request) -> bool:
@@ -22,6 +25,10 @@ def _takes(condition: Match, request: Request) -> bool:
         and condition.method == _METHOD
         and condition.stream in (None, request.stream)
         and condition.tools in (None, request.tools)
-        and all(request.headers.get(name) == value for name, value in condition.headers.items())
-        and fnmatchcase(request.model, condition.model)
+        and (not condition.headers or _has(condition.headers, request.headers))
+        and (condition.model == "*" or fnmatchcase(request.model, condition.model))
     )
+
+
+def _has(wanted: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    return all(headers.get(name) == value for name, value in wanted.items())

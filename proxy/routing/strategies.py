@@ -58,7 +58,7 @@ def order(
     ranked = _STRATEGIES[strategy](candidates, rotation, draw)
     if strategy is not StrategyName.WEIGHTED_ROUND_ROBIN:  # there the share is part of the weight
         ranked = _eased_in(ranked, draw)
-    return sorted(ranked, key=lambda each: each.name != preferred)
+    return ranked if preferred is None else sorted(ranked, key=lambda each: each.name != preferred)
 
 
 def _eased_in(ranked: list[Candidate], draw: Draw) -> list[Candidate]:

@@ -16,7 +16,10 @@ SERVER_NAME = "sidestep"
 
 def reply_headers(record: Record, now: float) -> dict[str, str]:
     """The `x-sidestep-*` headers of every answer."""
-    upstream = sum((attempt.ended or now) - attempt.started for attempt in record.attempts if attempt.hedge != "loser")
+    upstream = 0.0
+    for attempt in record.attempts:
+        if attempt.hedge != "loser":
+            upstream += (attempt.ended or now) - attempt.started
     own = max(0.0, now - record.started - upstream)
     headers = {
         "server": SERVER_NAME,
@@ -34,7 +37,7 @@ def reply_headers(record: Record, now: float) -> dict[str, str]:
         headers["x-sidestep-cache"] = record.cache
         if record.age is not None:
             headers["age"] = str(int(record.age))  # RFC 9111 section 5.1
-    if any(event.name == "last_chance" for event in record.events):
+    if record.events and any(event.name == "last_chance" for event in record.events):
         headers["x-sidestep-last-chance"] = "true"
     return headers
 

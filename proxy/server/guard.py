@@ -114,6 +114,11 @@ class GuardedConnection(RequestHandler):
         elif self._header_timer is None and not self._messages:
             self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  aiohttp's signature
+        """Aiohttp resumes after every piece that is read, whether it had paused or not; only the latter costs."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,

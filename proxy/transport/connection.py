@@ -8,9 +8,9 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
-from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.http import HttpResponseParser
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
 
 READ_BUFFER = 16 * 1024
 """Bytes per connection before the upstream is told to wait; aiohttp's 256 KiB would cost 1.3 MB for a slow stream."""
@@ -44,7 +44,8 @@ class UpstreamConnection(ResponseHandler):
     def ask(self, request: bytes, until: float) -> None:
         """Write a request whose answer, head and body, must have come `until` then (the loop's time).
 
-        Raises ServerDisconnectedError when the connection is known to be closed.
+        `read` gives the heads that come. It raises TooLateError, aiohttp's connection errors, and HttpProcessingError
+        for what is not HTTP. Here ServerDisconnectedError is raised when the connection is known to be closed.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -63,17 +64,6 @@ class UpstreamConnection(ResponseHandler):
         )
         self.end_by(until)
         transport.write(request)
-
-    async def head(self) -> tuple[RawResponseMessage, StreamReader]:
-        """Wait for the head of the answer; interim ones (1xx) are skipped.
-
-        Raises TooLateError, aiohttp's connection errors, and HttpProcessingError for what is not HTTP.
-        """
-        message, payload = await self.read()
-        while 100 <= message.code < 200 and message.code != 101:
-            message, payload = await self.read()
-        self.answers += 1
-        return message, payload
 
     def end_by(self, due: float) -> None:
         """From now on, whoever waits at this time is told that it is too late; `inf`: no clock runs."""
@@ -120,6 +110,11 @@ class UpstreamConnection(ResponseHandler):
             self.feed_data((message, EMPTY_PAYLOAD if empty else payload))
         if tail:
             super().data_received(tail)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  aiohttp's signature
+        """Aiohttp resumes after every piece that is read, whether it had paused or not; only the latter costs."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """At rest this is nobody's failure."""

@@ -215,7 +215,9 @@ async def _exchange(
     pooled, written = connection.answers > 0, pool.time()
     try:
         connection.ask(request, until)
-        message, payload = await connection.head()
+        message, payload = await connection.read()
+        while 100 <= message.code < 200 and message.code != 101:  # interim answers
+            message, payload = await connection.read()
     except HttpProcessingError as error:
         connection.discard()
         raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
@@ -230,6 +232,7 @@ async def _exchange(
     if not 200 <= message.code < 600:
         connection.discard()
         raise AttemptError(_broken("the provider answered with a status that means nothing here"))
+    connection.answers += 1
     return Upstream(pool, origin, connection, Head(message.code, message.headers), payload)
 
 

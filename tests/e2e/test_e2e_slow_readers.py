@@ -149,10 +149,11 @@ async def test_a_large_plain_answer_that_nobody_takes_is_cut_off_too(p1):
     async with running(routes({"p1": p1}, server=server), **PATIENT) as sidecar:
         listener = sidecar.sidecar._servers[-1][1]
         async with readers(sidecar.port, stream=False):
-            await eventually(lambda: _true(len(sidecar.records) == 1), within=20)
-            assert len(listener.connections) == 1
-
+            await eventually(lambda: _true(len(p1.requests) == 1 and listener.connections), within=20)
             await eventually(lambda: _true(not listener.connections), within=20)
+        (record,) = sidecar.records
+        assert record.cancelled
+        assert record.attempts[0].failure is None
 
 
 async def _true(condition):
