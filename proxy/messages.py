@@ -73,15 +73,16 @@ KEPT: frozenset[Operation] = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One question from the app, parsed once and never changed (freezing it would cost more than parsing it)."""
+    """One question from the app: begun with its headers, completed with its body, and never changed after that."""
 
     id: str
     """`x-request-id`: the client's when it is well-formed, else made here."""
     operation: Operation
     path: str
-    body: bytes
+    """Without its query."""
+    body: bytes = b""
     """The client's bytes."""
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
     """The body as JSON; empty for multipart uploads."""
     content_type: str = "application/json"
     model: str = ""

@@ -1,5 +1,7 @@
 """Our own limits on what this process takes on: refuse at once rather than queue without bound."""
 
+from collections.abc import Awaitable
+
 from proxy.config.snapshot import Limits
 from proxy.errors import NoProviderAvailable
 from proxy.messages import Reply
@@ -32,9 +34,9 @@ def admission(registry: Registry, limits: Limits) -> Answering:
     The listener has asked before it read the body; a library's calls are asked here for the first time.
     """
 
-    async def run(call: Call, following: Handler[Reply]) -> Reply:
+    def run(call: Call, following: Handler[Reply]) -> Awaitable[Reply]:
         admit(registry, limits)
         call.route_state.budget.request(call.request.received)
-        return await following(call)
+        return following(call)
 
     return Answering("admission", run)

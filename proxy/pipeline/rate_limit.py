@@ -1,10 +1,14 @@
 """Keep within what a provider allows us: its configured rate, counted before the call is made."""
 
+from collections.abc import Awaitable
+
 from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
-from proxy.pipeline.stage import Handler, Turning
+from proxy.pipeline.stage import Handler, Turning, ended
+
+_REFUSED = Failure(error_class=ErrorClass.SHED, message="our own rate limit for this provider", sent=False)
 
 
 def rate_limit(clock: Clock) -> Turning:
@@ -13,12 +17,12 @@ def rate_limit(clock: Clock) -> Turning:
     Strategy leaves out candidates whose rate is used up: a refusal here means that another request took the last one.
     """
 
-    async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
+    def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         turn = call.turn
         assert turn is not None  # noqa: S101  strategy runs before
         rate = turn.seat.rate
         if rate is not None and not turn.seat.limiter.take(clock.now(), rate):
-            return Failure(error_class=ErrorClass.SHED, message="our own rate limit for this provider", sent=False)
-        return await following(call)
+            return ended(_REFUSED)
+        return following(call)
 
     return Turning("rate_limit", run)

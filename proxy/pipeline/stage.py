@@ -15,7 +15,10 @@ Handler = Callable[[Call], Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Stage(Generic[Result]):
-    """A name for the span and what it does: `async (call, next) -> result`."""
+    """A name for the span and what it does: `async (call, next) -> result`.
+
+    A stage that does nothing on the way back needs no coroutine of its own: it may return that of the next.
+    """
 
     name: str
     run: Callable[[Call, Handler[Result]], Awaitable[Result]]
@@ -25,6 +28,11 @@ Answering = Stage[Reply]
 """A stage around the whole request: a reply, or a raised SidestepError."""
 Turning = Stage[Reply | Failure]
 """A stage within one provider's turn: its failure is a value, because another turn may follow."""
+
+
+async def ended(result: Result) -> Result:
+    """What a stage returns that is no coroutine and hands nothing on."""
+    return result
 
 
 def compose(stages: Sequence[Stage[Result]], last: Handler[Result], clock: Clock) -> Handler[Result]:

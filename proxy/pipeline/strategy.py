@@ -1,6 +1,6 @@
 """Whose turn it is: out of the route's providers, those that may be asked now, in the policy's order."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from proxy.clock import Clock
 from proxy.config.snapshot import Provider, StrategyName
@@ -34,7 +34,7 @@ class NobodyLeft(Exception):  # noqa: N818  an answer to "who is next", not an e
 def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
     """Choose the provider of this turn. Raises NobodyLeft. From the choice to the permit only a place is waited for."""
 
-    async def run(call: Call, following: Handler[Reply | Failure]) -> Reply | Failure:
+    def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
         capability = call.request.capability
         seats: dict[str, tuple[Seat, str]] = {}
@@ -69,7 +69,7 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
         )
         if call.step:
             call.step.attributes = _told(call, chosen, len(candidates))
-        return await following(call)
+        return following(call)
 
     return Turning("strategy", run)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from proxy.engine import Engine
 from proxy.messages import Operation, Reply, Request
 from proxy.record import Record
-from proxy.server.request import operation_of, parse_request, request_id
+from proxy.server.request import complete, operation_of, request_id
 
 NewRecord = Callable[[Request, Mapping[str, str], float, str], Record]
 """Makes the record of a request from its headers (trace context), its start and its client's address."""
@@ -19,7 +19,7 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     started = engine.clock.now()
     identifier = request_id(headers.get("x-request-id"), f"{engine.clock.bits(128):032x}")
     operation = operation_of(path) or Operation.OTHER
-    bare = Request(id=identifier, operation=operation, path=path, body=b"", document={}, received=started)
+    bare = Request(id=identifier, operation=operation, path=path, received=started)
     record = new_record(bare, headers, started, client)
     record.generation = engine.generation.snapshot.generation
     return record
@@ -27,13 +27,5 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
 
 async def ask(engine: Engine, record: Record, headers: Mapping[str, str], body: bytes) -> Reply:
     """Parse the body of a request that has begun and let the engine answer it. Raises SidestepError."""
-    begun = record.request
-    record.request = parse_request(
-        identifier=begun.id,
-        path=begun.path,
-        operation=begun.operation,
-        headers=headers,
-        body=body,
-        received=begun.received,
-    )
+    complete(record.request, headers, body)
     return await engine.handle(record.request, record)

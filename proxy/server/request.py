@@ -14,6 +14,7 @@ from proxy.errors import ClientError
 from proxy.messages import ENDPOINTS, Operation, Request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
+_JSON = "application/json"
 _MULTIPART = frozenset({Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
 _PINNED_FIELDS = ("previous_response_id", "conversation", "background")
 _SECONDS = re.compile(r"[0-9.eE+]{1,32}\Z", re.ASCII)
@@ -44,34 +45,39 @@ def request_id(wanted: str | None, made: str) -> str:
     return wanted if wanted and _REQUEST_ID.match(wanted) else made
 
 
-def parse_request(
-    *, identifier: str, path: str, operation: Operation, headers: Mapping[str, str], body: bytes, received: float
-) -> Request:
-    """Build the Request. `headers` has lower-case names. Raises ClientError 400 or 415."""
+def complete(request: Request, headers: Mapping[str, str], body: bytes) -> None:
+    """Fill in what headers (looked up in lower case) and body say. Raises ClientError 400 or 415."""
+    operation = request.operation
     content_type = check_media_type(operation, headers)
+    document: dict[str, Any]
+    model: Any
     if operation in _MULTIPART:
         document, model = {}, _model_of_form(content_type, body)
     else:
         document = parse_document(body)
-        model = _text(document, "model")
-    stream = _flag(document, "stream")
-    return Request(
-        id=identifier,
-        operation=operation,
-        path=path.partition("?")[0],
-        body=body,
-        document=document,
-        content_type=content_type or "application/json",
-        model=_bounded(model),
-        stream=stream,
-        tools=bool(document.get("tools") or document.get("functions")),
-        pinned=operation is Operation.RESPONSES and any(document.get(name) for name in _PINNED_FIELDS),
-        wants_usage=_wants_usage(document),
-        preferred=headers.get("x-sidestep-provider"),
-        timeout=_seconds(headers.get("x-sidestep-timeout")),
-        headers=headers,
-        received=received,
-    )
+        model = document.get("model")
+    if model is None:
+        model = ""
+    elif not isinstance(model, str):
+        raise ClientError("'model' must be a string", param="model")
+    stream = document.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise ClientError("'stream' must be true or false", param="stream")
+    if len(model) > MAX_MODEL:
+        raise ClientError(f"'model' is longer than {MAX_MODEL} characters", param="model")
+    timeout = headers.get("x-sidestep-timeout")
+    if timeout is not None:
+        request.timeout = _seconds(timeout)
+    request.body = body
+    request.document = document
+    request.content_type = content_type or _JSON
+    request.model = model
+    request.stream = bool(stream)
+    request.tools = bool(document.get("tools") or document.get("functions"))
+    request.pinned = operation is Operation.RESPONSES and any(document.get(name) for name in _PINNED_FIELDS)
+    request.wants_usage = "stream_options" in document and _wants_usage(document)
+    request.preferred = headers.get("x-sidestep-provider")
+    request.headers = headers
 
 
 def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
@@ -80,8 +86,10 @@ def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
     It is passed on, so it must be printable ASCII: nothing of a client's may fail where a provider would be blamed.
     """
     content_type = headers.get("content-type", "")
+    if content_type == _JSON and operation not in _MULTIPART:
+        return content_type
     media_type = content_type.partition(";")[0].strip().lower()
-    wanted = "multipart/form-data" if operation in _MULTIPART else "application/json"
+    wanted = "multipart/form-data" if operation in _MULTIPART else _JSON
     taken = media_type == wanted or (not media_type and operation not in _MULTIPART)
     if not taken or not (content_type.isascii() and content_type.replace("\t", " ").isprintable()):
         raise ClientError(f"this endpoint takes {wanted}", status=415, code="unsupported_media_type")
@@ -97,7 +105,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         raise _invalid("the body starts with a byte order mark")
     try:
-        document = _STRICT.decode(text)
+        document = _STRICT.decode(text) if text[:1] != "{" or text[-1:] != "}" else _bare(text)
     except json.JSONDecodeError as error:
         raise _invalid(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -137,6 +145,12 @@ def _finite(number: str) -> float:
 _STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
 
 
+def _bare(text: str) -> object:
+    """Decode what has no white space around it, without looking for any."""
+    document, end = _STRICT.raw_decode(text)
+    return document if end == len(text) else _STRICT.decode(text)
+
+
 def _too_deep(document: dict[str, Any]) -> bool:
     level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
@@ -155,36 +169,12 @@ def _has_lone_surrogate(document: dict[str, Any]) -> bool:
     return False
 
 
-def _text(document: Mapping[str, Any], name: str) -> str:
-    value = document.get(name, "")
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ClientError(f"'{name}' must be a string", param=name)
-    return value
-
-
-def _bounded(model: str) -> str:
-    if len(model) > MAX_MODEL:
-        raise ClientError(f"'model' is longer than {MAX_MODEL} characters", param="model")
-    return model
-
-
-def _flag(document: Mapping[str, Any], name: str) -> bool:
-    value = document.get(name)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise ClientError(f"'{name}' must be true or false", param=name)
-
-
 def _wants_usage(document: Mapping[str, Any]) -> bool:
     options = document.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
-def _seconds(value: str | None) -> float | None:
-    if value is None:
-        return None
+def _seconds(value: str) -> float:
     try:
         seconds = float(value) if _SECONDS.match(value) else 0.0
     except ValueError:

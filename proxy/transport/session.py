@@ -87,6 +87,8 @@ class Upstream:
             if size > limit:
                 self.close()
                 raise AttemptError(_broken(f"the provider's answer is larger than {limit} bytes"))
+            if self._payload.at_eof() and self._inflater is None:
+                break  # as a rule all of it came at once
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
     async def read_some(self) -> bytes:

@@ -7,19 +7,14 @@ from hypothesis import strategies as st
 
 from proxy.errors import ClientError
 from proxy.messages import ENDPOINTS, Operation, Request
-from proxy.server.request import MAX_DEPTH, MAX_MODEL, operation_of, parse_document, parse_request, request_id
+from proxy.server.request import MAX_DEPTH, MAX_MODEL, complete, operation_of, parse_document, request_id
 
 
 def parse(body=b"{}", operation=Operation.CHAT, **headers):
     fields = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return parse_request(
-        identifier="req-1",
-        path="/v1/chat/completions?x=1",
-        operation=operation,
-        headers=fields,
-        body=body,
-        received=5.0,
-    )
+    request = Request(id="req-1", path="/v1/chat/completions", operation=operation, received=5.0)
+    complete(request, fields, body)
+    return request
 
 
 def dumped(**fields):
