@@ -41,7 +41,7 @@ class Statistics:
         """Count one finished request."""
         ending = outcome(record)
         self.outcomes[ending] += 1
-        if len(record.attempts) > 1 and record.failovers:
+        if record.failovers:
             self.failovers += 1
         if ending in {"ok", "degraded"} and (served := record.served) is not None:
             self.usage[served.provider] += 1
@@ -73,6 +73,8 @@ class Statistics:
         tokens = attempt.facts.output_tokens
         begun = attempt.started if attempt.first_output_at is None else attempt.first_output_at
         if tokens and attempt.ended > begun:
-            pace = self.paces.setdefault(attempt.provider, Pace())
+            pace = self.paces.get(attempt.provider)
+            if pace is None:
+                pace = self.paces[attempt.provider] = Pace()
             pace.tokens += tokens
             pace.seconds += attempt.ended - begun
