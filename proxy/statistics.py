@@ -41,7 +41,7 @@ class Statistics:
         """Count one finished request."""
         ending = outcome(record)
         self.outcomes[ending] += 1
-        if record.failovers:
+        if len(record.attempts) > 1 and record.failovers:
             self.failovers += 1
         if ending in {"ok", "degraded"} and (served := record.served) is not None:
             self.usage[served.provider] += 1

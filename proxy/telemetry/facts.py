@@ -73,4 +73,4 @@ def overhead(record: Record) -> float:
         if attempt.ended > covered:
             elsewhere += attempt.ended - max(covered, attempt.started)
             covered = attempt.ended
-    return max(0.0, duration(record) - elsewhere)
+    return max(0.0, record.ended - record.started - elsewhere)

@@ -90,9 +90,8 @@ class Json(logging.Formatter):
         """Never raises for what a field holds: a value of no JSON type is told by the name of its type."""
         return _ENCODE(_plain_fields(line_of(record))).replace("\x7f", "\\u007f")
 
-    def request(self, record: Record, level: int) -> str:
-        """The line of one finished request."""
-        return request_line(record, level)
+    request = staticmethod(request_line)
+    """The line of one finished request."""
 
 
 class Console(logging.Formatter):

@@ -88,8 +88,9 @@ class Metrics:
             self.cache[route, record.cache] += 1
         for attempt in record.attempts:
             self._attempt(attempt)
-        for moved in record.failovers:
-            self.failovers[moved] += 1
+        if len(record.attempts) > 1:
+            for moved in record.failovers:
+                self.failovers[moved] += 1
 
     def checked(self, provider: str, result: str) -> None:
         """Count one health check."""

@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from proxy.record import Attempt, Record
-from proxy.telemetry.facts import bounded, duration, error_type, outcome
+from proxy.telemetry.facts import bounded, error_type, outcome
 
 LOGGER = "sidestep.request"
 MAX_MODEL = 100
@@ -50,11 +50,11 @@ def request_line(record: Record, level: int) -> str:
             f',"provider":{quoted(record.provider)}' if record.provider else "",
             f',"status":{record.status},"outcome":"{outcome(record)}"',
             f',"error":{quoted(error)}' if error else "",
-            f',"attempts":[{",".join([_rung(attempt) for attempt in record.attempts])}]',
+            f',"attempts":[{",".join(map(_rung, record.attempts))}]',
             f',"failover":{"true" if record.failovers else "false"}',
             f',"degraded":{quoted(record.degraded)}' if record.degraded else "",
             f',"cache":{quoted(record.cache)}' if record.cache else "",
-            f',"ms":{milliseconds(duration(record))}',
+            f',"ms":{milliseconds(record.ended - record.started)}',
             f',"first_output_ms":{milliseconds(first - record.started)}' if first is not None else "",
             _tokens(record.attempts),
             f',"bytes":{record.response_bytes}',

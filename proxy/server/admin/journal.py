@@ -81,8 +81,8 @@ def entry_of(record: Record) -> Entry:
         record.status,
         outcome(record),
         duration(record),
-        bool(record.failovers),
-        tuple([_rung(attempt) for attempt in record.attempts]),
+        len(record.attempts) > 1 and bool(record.failovers),
+        tuple(map(_rung, record.attempts)),
     )
 
 
