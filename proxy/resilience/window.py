@@ -2,7 +2,7 @@
 
 Times are counted into buckets whose width grows with the value (as DDSketch does), one small histogram per slice of
 time: a record costs the same however many came before it, and a percentile is off by less than 5 %. Two windows hear of
-every attempt, so that what a record does is written out in one place, and the rest is left to the next slice.
+every attempt, so a record only counts; what is too old is forgotten when the next slice begins, or somebody asks.
 """
 
 from bisect import bisect_left
@@ -110,7 +110,7 @@ class Window:
         return self._cached
 
     def _next_slice(self, now: float) -> _Slice:
-        """Begin the slice that an attempt which ends now belongs to. It is time to forget, too: never in between."""
+        """Begin the slice that an attempt which ends now belongs to, unless it is told late; forget what is too old."""
         self._forget(now)
         number = floor(now / self._length * _SLICES)
         if not self._slices or self._slices[-1].number < number:

@@ -1,6 +1,6 @@
 """The log line of one finished request, written by a template.
 
-Requests are most of what is logged, and a dictionary that is filled, sifted and encoded would cost five times as much.
+Requests are most of what is logged, and a dictionary that is filled, sifted and encoded would cost three times as much.
 Only what a stranger may have written is escaped: the model, the request's id, names from the configuration. All else is
 a number, or a word of ours that holds nothing to escape.
 """

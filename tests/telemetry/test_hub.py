@@ -30,6 +30,7 @@ SNAPSHOT = Snapshot(
     routes=(Route(name="chat", match=Match(path="/v1/chat/completions"), providers=("poll",), policy="p"),),
     policies={"p": Policy(name="p")},
 )
+SPAN = "b7ad6b7169203331"
 
 
 def registry():
@@ -110,9 +111,6 @@ class Clock(SystemClock):
 def hub(sample=0.0, clock=None):
     telemetry = replace(SNAPSHOT.telemetry, traces=Traces(sample=sample))
     return Hub(telemetry, registry(), clock or SystemClock(), lambda: SNAPSHOT)
-
-
-SPAN = "b7ad6b7169203331"
 
 
 def begun(traceparent=None, tracestate=None, *, sample=0.0):
