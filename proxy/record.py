@@ -154,9 +154,11 @@ class Record:
     @property
     def served(self) -> Attempt | None:
         """The attempt that the answer came from; None when it came from memory, or from nobody."""
-        if self.cache in _FROM_MEMORY:
-            return None
-        return next((attempt for attempt in reversed(self.attempts) if attempt.provider == self.provider), None)
+        if self.cache not in _FROM_MEMORY:
+            for attempt in reversed(self.attempts):
+                if attempt.provider == self.provider:
+                    return attempt
+        return None
 
     @property
     def failovers(self) -> list[tuple[str, str, str]]:

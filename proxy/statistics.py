@@ -73,6 +73,8 @@ class Statistics:
         tokens = attempt.facts.output_tokens
         begun = attempt.started if attempt.first_output_at is None else attempt.first_output_at
         if tokens and attempt.ended > begun:
-            pace = self.paces.setdefault(attempt.provider, Pace())
+            pace = self.paces.get(attempt.provider)
+            if pace is None:
+                pace = self.paces[attempt.provider] = Pace()
             pace.tokens += tokens
             pace.seconds += attempt.ended - begun

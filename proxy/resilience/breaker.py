@@ -49,6 +49,7 @@ class Breaker:
         "_closed_ratio",
         "_epoch",
         "_failures",
+        "_leave",
         "_open_length",
         "_open_since",
         "_probe_successes",
@@ -60,6 +61,8 @@ class Breaker:
 
     def __init__(self) -> None:
         self._epoch = 0
+        self._leave = Permit(0, probe=False)
+        """What everybody gets while it is closed: one permit is as good as another within an epoch."""
         self._until: float | None = None
         self._open_since: float | None = None
         self._open_length = 0.0
@@ -106,6 +109,8 @@ class Breaker:
 
     def acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """Give a permit, or None when the provider is to be left alone."""
+        if self._until is None:
+            return self._leave
         return self.force_acquire(now) if self.available(now, settings) else None
 
     def force_acquire(self, now: float) -> Permit:
@@ -113,10 +118,10 @@ class Breaker:
 
         Unless the breaker is closed it counts as a probe, and takes up a slot even where none is free.
         """
-        probe = self.state(now) is not State.CLOSED
-        if probe:
-            self._probes += 1
-        return Permit(self._epoch, probe)
+        if self.state(now) is State.CLOSED:
+            return self._leave
+        self._probes += 1
+        return Permit(self._epoch, probe=True)
 
     def release(self, permit: Permit) -> None:
         """Take a permit back without an outcome (the client left): it frees a probe's slot and counts as nothing."""
@@ -181,5 +186,6 @@ class Breaker:
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
+        self._leave = Permit(self._epoch, probe=False)
         self._probes = 0
         self._probe_successes = 0

@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
-from math import floor
+from math import floor, inf
 
 _SLICES = 20
 """Slices per span: an event is forgotten at most a twentieth of the span too late, and never too early."""
@@ -18,23 +18,24 @@ class _Slice:
 class Tally:
     """Counts events of two kinds over the last `span` seconds (an argument, so that a reload may change it)."""
 
-    __slots__ = ("_first", "_second", "_slices", "_span")
+    __slots__ = ("_ends", "_first", "_second", "_slices", "_span")
 
     def __init__(self) -> None:
         self._span = 0.0
         self._slices: deque[_Slice] = deque()
         """Oldest first; only slices in which something happened."""
+        self._ends = -inf
+        """Monotonic time at which the newest slice ends: until then there is nothing to forget either."""
         self._first = 0
         self._second = 0
 
     def add(self, now: float, span: float, *, first: int = 0, second: int = 0) -> None:
         """Count events that happen now; one told a little late counts into the newest slice."""
-        self._forget(now, span)
-        number = floor(now / span * _SLICES)
-        if not self._slices or self._slices[-1].number < number:
-            self._slices.append(_Slice(number))
-        self._slices[-1].first += first
-        self._slices[-1].second += second
+        if now >= self._ends or span != self._span:
+            self._begin_slice(now, span)
+        newest = self._slices[-1]
+        newest.first += first
+        newest.second += second
         self._first += first
         self._second += second
 
@@ -46,7 +47,15 @@ class Tally:
     def clear(self) -> None:
         """Forget everything."""
         self._slices.clear()
+        self._ends = -inf
         self._first = self._second = 0
+
+    def _begin_slice(self, now: float, span: float) -> None:
+        self._forget(now, span)
+        number = floor(now / span * _SLICES)
+        if not self._slices or self._slices[-1].number < number:
+            self._slices.append(_Slice(number))
+            self._ends = (number + 1) * span / _SLICES
 
     def _forget(self, now: float, span: float) -> None:
         if span != self._span:
@@ -57,3 +66,5 @@ class Tally:
             gone = self._slices.popleft()
             self._first -= gone.first
             self._second -= gone.second
+        if not self._slices:
+            self._ends = -inf

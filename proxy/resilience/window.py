@@ -1,19 +1,23 @@
 """What one provider did lately: success rate, times and their percentiles over the last minutes, in bounded memory.
 
 Times are counted into buckets whose width grows with the value (as DDSketch does), one small histogram per slice of
-time: a record costs the same however many came before it, and a percentile is off by less than 5 %.
+time: a record costs the same however many came before it, and a percentile is off by less than 5 %. Two windows hear of
+every attempt, so a record only counts; what is too old is forgotten when the next slice begins, or somebody asks.
 """
 
-from collections import Counter, deque
+from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
-from math import ceil, floor, log
+from math import ceil, floor, inf, log
 
 _SLICES = 30
 _GROWTH = 1.1
 """Each bucket reaches 10 % further than the one before, so its middle is within 4.8 % of all that it holds."""
-_LOG_GROWTH = log(_GROWTH)
 _SHORTEST, _LONGEST = 1e-4, 1e5
 """Seconds; times beyond are counted as these, which bounds the number of buckets at about 220."""
+_FIRST, _LAST = (ceil(log(seconds) / log(_GROWTH)) for seconds in (_SHORTEST, _LONGEST))
+_BOUNDS = tuple([_GROWTH**exponent for exponent in range(_FIRST, _LAST)])
+"""Seconds that a bucket reaches up to; the last bucket, which has no place here, takes whatever is longer."""
 _FRESH = 0.5
 """Seconds for which a result is given out again."""
 _MANY = 100
@@ -48,28 +52,34 @@ class _Slice:
     successes: int = 0
     seconds: float = 0.0
     """Sum of the times of successes."""
-    durations: Counter[int] = field(default_factory=Counter)
+    durations: dict[int, int] = field(default_factory=dict)
     """Bucket number -> successes."""
-    first_outputs: Counter[int] = field(default_factory=Counter)
+    first_outputs: dict[int, int] = field(default_factory=dict)
 
 
 class Window:
     """The last `length` seconds of one provider's attempts."""
 
-    __slots__ = ("_cached", "_cached_at", "_durations", "_first_outputs", "_length", "_slices")
+    __slots__ = ("_cached", "_cached_at", "_durations", "_ends", "_few", "_first_outputs", "_length", "_slices")
 
     def __init__(self, length: float = 300.0) -> None:
         self._length = length
         self._slices: deque[_Slice] = deque()
-        self._durations: Counter[int] = Counter()
+        self._ends = -inf
+        """Monotonic time at which the newest slice ends."""
+        self._durations: dict[int, int] = {}
         """The sum over the slices, kept up to date because adding them up for every request would be felt."""
-        self._first_outputs: Counter[int] = Counter()
+        self._first_outputs: dict[int, int] = {}
         self._cached: Performance | None = None
         self._cached_at = 0.0
+        self._few = True
+        """Whether one attempt more would make what is cached old."""
 
     def record(self, now: float, *, ok: bool, duration: float, first_output: float | None) -> None:
         """Note an attempt that ended now, after `duration` s; `first_output` is None when there was none to time."""
-        newest = self._newest(now)
+        newest = self._slices[-1] if now < self._ends else self._next_slice(now)
+        if self._few:
+            self._cached = None
         newest.requests += 1
         if not ok:
             return
@@ -85,7 +95,10 @@ class Window:
         Left out, every hedge would take the slowest answers out of the quantile that decides when to hedge, until
         hedging was the rule.
         """
-        _count(seconds, self._newest(now).first_outputs, self._first_outputs)
+        newest = self._slices[-1] if now < self._ends else self._next_slice(now)
+        if self._few:
+            self._cached = None
+        _count(seconds, newest.first_outputs, self._first_outputs)
 
     def performance(self, now: float) -> Performance:
         """Sum the window up, at most every half second, and after each record while there are few."""
@@ -93,24 +106,26 @@ class Window:
             self._forget(now)
             self._cached = self._summed_up(now)
             self._cached_at = now
+            self._few = self._cached.requests < _MANY
         return self._cached
 
-    def _newest(self, now: float) -> _Slice:
-        """Return the slice that an attempt which ends now belongs to."""
-        if self._cached is not None and self._cached.requests < _MANY:
-            self._cached = None
+    def _next_slice(self, now: float) -> _Slice:
+        """Begin the slice that an attempt which ends now belongs to, unless it is told late; forget what is too old."""
         self._forget(now)
         number = floor(now / self._length * _SLICES)
         if not self._slices or self._slices[-1].number < number:
             self._slices.append(_Slice(number))
+            self._ends = (number + 1) * self._length / _SLICES
         return self._slices[-1]
 
     def _forget(self, now: float) -> None:
         oldest = floor((now - self._length) / self._length * _SLICES)
         while self._slices and self._slices[0].number < oldest:
             gone = self._slices.popleft()
-            self._durations.subtract(gone.durations)
-            self._first_outputs.subtract(gone.first_outputs)
+            _take_away(gone.durations, self._durations)
+            _take_away(gone.first_outputs, self._first_outputs)
+        if not self._slices:
+            self._ends = -inf
 
     def _summed_up(self, now: float) -> Performance:
         if not self._slices:
@@ -141,10 +156,15 @@ class Window:
         return max(60.0, now - begin)
 
 
-def _count(seconds: float, *histograms: Counter[int]) -> None:
-    bucket = ceil(log(min(_LONGEST, max(_SHORTEST, seconds))) / _LOG_GROWTH)
-    for histogram in histograms:
-        histogram[bucket] += 1
+def _count(seconds: float, one: dict[int, int], other: dict[int, int]) -> None:
+    bucket = _FIRST + bisect_left(_BOUNDS, seconds)
+    one[bucket] = one.get(bucket, 0) + 1
+    other[bucket] = other.get(bucket, 0) + 1
+
+
+def _take_away(gone: dict[int, int], histogram: dict[int, int]) -> None:
+    for bucket, count in gone.items():
+        histogram[bucket] -= count
 
 
 def _middle(bucket: int) -> float:
@@ -152,9 +172,9 @@ def _middle(bucket: int) -> float:
     return float(2.0 * _GROWTH**bucket / (_GROWTH + 1.0))
 
 
-def _percentiles(histogram: Counter[int], *ranks: float) -> list[float | None]:
+def _percentiles(histogram: dict[int, int], *ranks: float) -> list[float | None]:
     """Return the values at the ascending `ranks` (nearest rank), or None for each when the histogram is empty."""
-    total = histogram.total()
+    total = sum(histogram.values())
     if not total:
         return [None] * len(ranks)
     found: list[float | None] = []

@@ -1,5 +1,7 @@
 """What a finished `Record` amounts to: the readings that spans, metrics and log lines share, so that they agree."""
 
+from operator import attrgetter
+
 from proxy.errors import ErrorClass, ProviderVerdict
 from proxy.record import Attempt, Record
 
@@ -61,11 +63,14 @@ def overhead(record: Record) -> float:
     waited before attempts, less the wait for an identical request's answer. What a slow client took to read its answer
     falls into the last attempt, not in here.
     """
-    upstream = 0.0
+    attempts = record.attempts
+    if len(attempts) > 1:
+        attempts = sorted(attempts, key=attrgetter("started"))
+    elsewhere = record.shared_wait
     covered = record.started
-    for attempt in sorted(record.attempts, key=lambda each: each.started):
-        begun = max(covered, attempt.started)
-        upstream += max(0.0, attempt.ended - begun)
-        covered = max(covered, attempt.ended)
-    waited = record.shared_wait + sum(attempt.waited for attempt in record.attempts)
-    return max(0.0, duration(record) - upstream - waited)
+    for attempt in attempts:
+        elsewhere += attempt.waited
+        if attempt.ended > covered:
+            elsewhere += attempt.ended - max(covered, attempt.started)
+            covered = attempt.ended
+    return max(0.0, record.ended - record.started - elsewhere)

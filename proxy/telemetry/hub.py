@@ -13,8 +13,9 @@ from proxy.registry import Registry
 from proxy.telemetry.gauges import Reading
 from proxy.telemetry.logs import log_request
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.propagation import origin
+from proxy.telemetry.propagation import TRACE_BITS, parse_traceparent, parse_tracestate
 from proxy.telemetry.reading import reading
+from proxy.telemetry.sampling import head
 from proxy.telemetry.tracing import Tracing
 
 
@@ -42,21 +43,23 @@ class Telemetry:
     def new_record(
         self, request: Request, headers: Mapping[str, str], started: float, client_address: str = ""
     ) -> Record:
-        """Begin a record: in the caller's trace when `headers` (lower-case names) name one, else in a new one."""
-        identity = origin(
-            headers.get("traceparent"),
-            headers.get("tracestate"),
-            ratio=self.tracing.settings.traces.sample,
-            bits=self._clock.bits,
-        )
+        """Begin a record: in the caller's trace when `headers` (lower-case names) name one, else in a new one.
+
+        `started` is monotonic seconds, and a moment ago: the wall clock is read now, for every request, so that one
+        that was set meanwhile is right from the next request on. `tracestate` counts only beside a valid `traceparent`.
+        """
+        parent = parse_traceparent(headers.get("traceparent"))
+        trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,
-            trace_id=identity.trace_id,
-            parent_span_id=identity.parent_span_id,
-            trace_state=identity.trace_state,
-            sampled=identity.sampled,
+            trace_id=trace_id,
             started=started,
-            wall_offset=self._clock.wall() - self._clock.now(),
+            wall_offset=self._clock.wall() - started,
+            parent_span_id=None if parent is None else parent.span_id,
+            trace_state="" if parent is None else parse_tracestate(headers.get("tracestate")),
+            sampled=head(
+                trace_id, self.tracing.settings.traces.sample, caller=None if parent is None else parent.sampled
+            ),
             client_address=client_address,
         )
 
@@ -69,7 +72,6 @@ class Telemetry:
     def adopt(self, settings: Settings) -> None:
         """Take over reloaded settings; the old exporter sends what it still has on a thread of its own."""
         replaced = self.tracing
-        self._ratio = settings.traces.sample
         self.tracing = Tracing(settings, version=version("sidestep"), bits=self._clock.bits)
         threading.Thread(target=replaced.close, name="sidestep-spans-replaced", daemon=True).start()
 

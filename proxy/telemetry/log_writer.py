@@ -39,17 +39,20 @@ class LogWriter:
         self._refused = 0
         self._lost = 0
         self._news = threading.Event()
+        self._awake = False
+        """Whether the thread was told already that there are lines."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidestep-logs", daemon=True)
         self._thread.start()
 
     def put(self, line: str) -> None:
         """Take a line without its end; never blocks."""
-        if self._closed.is_set() or len(self._lines) >= self._size:
+        if len(self._lines) >= self._size:
             self._refused += 1
             return
         self._lines.append(line)
-        if not self._news.is_set():
+        if not self._awake:
+            self._awake = True
             self._news.set()
 
     @property
@@ -59,6 +62,7 @@ class LogWriter:
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what is left, for at most `timeout` seconds; safe to call twice."""
+        self._size = 0  # no room for what comes now
         self._closed.set()
         self._news.set()
         self._thread.join(timeout)
@@ -68,6 +72,7 @@ class LogWriter:
             self._news.wait()
             self._closed.wait(GATHER)
             self._news.clear()
+            self._awake = False  # before it looks: whoever finds it still awake has left a line that it will see
             self._empty()
         self._empty()
 
@@ -75,7 +80,7 @@ class LogWriter:
         while self._lines:
             told = [self._lines.popleft() for _ in range(min(BATCH, len(self._lines)))]
             try:
-                self._write("".join(f"{line}\n" for line in told).encode("utf-8", "replace"))
+                self._write("\n".join((*told, "")).encode("utf-8", "replace"))
             except OSError:
                 # A full disk or a reader that left: nobody can be told but the metric.
                 self._lost += len(told)

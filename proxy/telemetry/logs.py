@@ -9,25 +9,24 @@ import logging
 import math
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from proxy.record import Attempt, Record
-from proxy.telemetry.facts import bounded, duration, error_type, outcome
+from proxy.record import Record
+from proxy.telemetry.facts import bounded
 from proxy.telemetry.log_writer import LogWriter, QueueHandler
+from proxy.telemetry.request_line import LOGGER, iso_time, request_level, request_line, request_log
 
 OURS = "sidestep"
 """The root of our own loggers: `sidestep.server`, `sidestep.tracing`, ..."""
 MAX_MESSAGE = 2048
 MAX_FIELD = 500
-MAX_MODEL = 100
 MAX_FRAMES = 20
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every LogRecord carries; anything else came in through `extra`."""
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
-logger = logging.getLogger("sidestep.request")
+logger = logging.getLogger(LOGGER)
 
 
 def configure(log_format: str = "json", level: str = "info", writer: LogWriter | None = None) -> "Closer":
@@ -66,7 +65,7 @@ class Closer:
         """
         level = request_level(record)
         if logger.isEnabledFor(level):
-            self._writer.put(self._formatter.line({"logger": logger.name, "message": "request", **request_log(record)}))
+            self._writer.put(self._formatter.request(record, level))
 
     def close(self) -> None:
         """Put logging back as it was and write what is left, for at most a second."""
@@ -84,53 +83,15 @@ def log_request(record: Record) -> None:
         logger.log(level, "request", extra=request_log(record))
 
 
-def request_level(record: Record) -> int:
-    """ERROR when the client was failed, WARNING when it took more than the first provider, else INFO."""
-    if record.failed:
-        return logging.ERROR
-    return logging.WARNING if record.failovers or record.degraded else logging.INFO
-
-
-def request_log(record: Record) -> dict[str, Any]:
-    """Make the fields of a request's line; what is unknown is left out."""
-    first = record.first_output_at
-    fields = {
-        "time": _time(record.ended + record.wall_offset),
-        "level": logging.getLevelName(request_level(record)).lower(),
-        "request_id": record.request.id,
-        "trace_id": f"{record.trace_id:032x}",
-        "route": record.route or None,
-        "operation": record.request.operation.value,
-        "model": bounded(record.request.model, MAX_MODEL) or None,
-        "stream": record.request.stream or None,
-        "provider": record.provider or None,
-        "status": record.status,
-        "outcome": outcome(record),
-        "error": error_type(record),
-        "attempts": [_rung(attempt) for attempt in record.attempts],
-        "failover": bool(record.failovers),
-        "degraded": record.degraded or None,
-        "cache": record.cache or None,
-        "ms": round(duration(record) * 1000, 1),
-        "first_output_ms": None if first is None else round(max(0.0, first - record.started) * 1000, 1),
-        "input_tokens": _total(record, "input_tokens"),
-        "output_tokens": _total(record, "output_tokens"),
-        "bytes": record.response_bytes,
-        "generation": record.generation or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
 class Json(logging.Formatter):
     """One JSON object a line: plain ASCII, every control character escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Never raises for what a field holds: a value of no JSON type is told by the name of its type."""
-        return self.line(_plain_fields(line_of(record)))
+        return _ENCODE(_plain_fields(line_of(record))).replace("\x7f", "\\u007f")
 
-    def line(self, fields: Mapping[str, Any]) -> str:
-        """Write fields whose values are JSON already."""
-        return _ENCODE(fields).replace("\x7f", "\\u007f")
+    request = staticmethod(request_line)
+    """The line of one finished request."""
 
 
 class Console(logging.Formatter):
@@ -138,14 +99,11 @@ class Console(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Values are written as JSON, so that nothing in them can move the cursor or start a line."""
-        return self.line(line_of(record))
+        return _spaced(line_of(record))
 
-    def line(self, fields: Mapping[str, Any]) -> str:
-        """Write fields whose values are JSON already."""
-        line = dict(fields)
-        head = (str(line.pop("time")), f"{line.pop('level'):<7}", _escaped(line.pop("message")))
-        line.pop("logger")
-        return " ".join((*head, *(f"{name}={_escaped(value)}" for name, value in line.items())))
+    def request(self, record: Record, level: int) -> str:
+        """The line of one finished request."""
+        return _spaced(json.loads(request_line(record, level)))
 
 
 def line_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -153,7 +111,7 @@ def line_of(record: logging.LogRecord) -> dict[str, Any]:
     ours = record.name == OURS or record.name.startswith(f"{OURS}.")
     message = record.getMessage()
     line: dict[str, Any] = {
-        "time": _time(record.created),
+        "time": iso_time(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": bounded(message if ours else message.partition("\n")[0], MAX_MESSAGE),
@@ -196,23 +154,13 @@ def _plain(value: object) -> object:
     return f"<{type(value).__qualname__}>"
 
 
+def _spaced(line: dict[str, Any]) -> str:
+    head = (str(line.pop("time")), f"{line.pop('level'):<7}", _escaped(line.pop("message")))
+    line.pop("logger")
+    return " ".join((*head, *(f"{name}={_escaped(value)}" for name, value in line.items())))
+
+
 def _escaped(value: object) -> str:
     text = json.dumps(_plain(value), allow_nan=False).replace("\x7f", "\\u007f")
     bare = isinstance(value, str) and text[1:-1] == value and "=" not in value
     return text[1:-1] if bare else text
-
-
-def _rung(attempt: Attempt) -> dict[str, Any]:
-    summary = attempt.summary()
-    rung = {"provider": summary.provider, "class": summary.error_class, "ms": summary.milliseconds}
-    return rung if summary.status is None else {**rung, "status": summary.status}
-
-
-def _total(record: Record, name: str) -> int | None:
-    """Sum what the attempts told; None when none told anything."""
-    counts = [count for attempt in record.attempts if (count := getattr(attempt.facts, name)) is not None]
-    return sum(counts) if counts else None
-
-
-def _time(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,16 +5,15 @@ that a client writes becomes a label. Every name is documented in docs/telemetry
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from proxy.record import Attempt, Record
+from proxy.telemetry.counting import Counts, Spread, Spreads
 from proxy.telemetry.facts import duration, maybe_billed, outcome, overhead
 from proxy.telemetry.gauges import Reading, StateCollector
 
@@ -31,8 +30,8 @@ class Metrics:
 
     def __init__(self, read: Callable[[], Reading] = Reading, *, version: str = "") -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self._children: dict[tuple[str, ...], Any] = {}
         counter, histogram = self._counter, self._histogram
+        self._families: list[Counts | Spreads] = []
         self.requests = counter(
             "requests", "Requests of clients, once each, when they are over.", "route", "operation", "status", "outcome"
         )
@@ -62,9 +61,10 @@ class Metrics:
         self.first_output = histogram(
             "first_output_seconds", "From an upstream call's start to its first real output.", DURATIONS, "provider"
         )
-        self.overhead = histogram(
+        self.overhead: Spread = histogram(
             "overhead_seconds", "A request's duration, less the time inside upstream calls and back-offs.", OVERHEADS
-        )
+        )[()]
+        self.registry.register(_Counted(self._families))
         self.last_reload = Gauge(
             "sidestep_config_last_reload_successful",
             "Whether the newest configuration is the one in force.",
@@ -77,83 +77,82 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """Count one finished request; called exactly once for each."""
         route = record.route or UNROUTED
-        operation = record.request.operation.value
-        self._child(self.requests, route, operation, status_class(record.status), outcome(record)).inc()
-        self._child(self.duration, route, operation).observe(duration(record))
-        self.overhead.observe(overhead(record))
-        self._child(self.bytes, route).inc(record.response_bytes)
+        operation = record.request.operation
+        self.requests[route, operation, status_class(record.status), outcome(record)] += 1
+        self.duration[route, operation].add(duration(record))
+        self.overhead.add(overhead(record))
+        self.bytes[route] += record.response_bytes
         if record.degraded:
-            self._child(self.degraded, route, record.degraded).inc()
+            self.degraded[route, record.degraded] += 1
         if record.cache:
-            self._child(self.cache, route, record.cache).inc()
+            self.cache[route, record.cache] += 1
         for attempt in record.attempts:
             self._attempt(attempt)
-        for change in record.failovers:
-            self._child(self.failovers, *change).inc()
+        if len(record.attempts) > 1:
+            for moved in record.failovers:
+                self.failovers[moved] += 1
 
     def checked(self, provider: str, result: str) -> None:
         """Count one health check."""
-        self._child(self.health_checks, provider, result).inc()
+        self.health_checks[provider, result] += 1
 
     def reloaded(self, *, ok: bool) -> None:
         """Count one attempt to load a changed configuration."""
-        self._child(self.reloads, "ok" if ok else "refused").inc()
+        self.reloads["ok" if ok else "refused"] += 1
         self.last_reload.set(ok)
 
     def collect(self) -> Iterator[Metric]:
         """Every family, as /metrics shows it."""
-        return _WithoutCreated(self.registry).collect()
+        return iter(self.registry.collect())
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the body of /metrics and its content type: OpenMetrics when it is asked for, else the plain format."""
-        registry = _WithoutCreated(self.registry)
         if "application/openmetrics-text" in accept:
-            body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # the library has none
+            body: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has none
             return body, openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def _attempt(self, attempt: Attempt) -> None:
-        provider, facts = attempt.provider, attempt.facts
-        self._child(self.attempts, provider, attempt.failure.error_class.value if attempt.failure else "ok").inc()
-        self._child(self.attempt_duration, provider).observe(max(0.0, attempt.ended - attempt.started))
-        if attempt.resend:
-            self._child(self.retries, provider).inc()
-        if attempt.hedge:
-            self._child(self.hedged, provider, attempt.hedge).inc()
-        if maybe_billed(attempt):
-            self._child(self.billed, provider).inc()
-        if attempt.first_output_at is not None:
-            self._child(self.first_output, provider).observe(max(0.0, attempt.first_output_at - attempt.started))
-        counts = (facts.input_tokens, facts.output_tokens, facts.cached_tokens, facts.reasoning_tokens)
-        for kind, count in zip(("input", "output", "cached", "reasoning"), counts, strict=True):
+        provider, failure, facts = attempt.provider, attempt.failure, attempt.facts
+        started, first_output_at = attempt.started, attempt.first_output_at
+        self.attempts[provider, "ok" if failure is None else failure.error_class] += 1
+        self.attempt_duration[provider].add(max(0.0, attempt.ended - started))
+        if first_output_at is not None:
+            self.first_output[provider].add(max(0.0, first_output_at - started))
+        for kind, count in (
+            ("input", facts.input_tokens),
+            ("output", facts.output_tokens),
+            ("cached", facts.cached_tokens),
+            ("reasoning", facts.reasoning_tokens),
+        ):
             if count is not None and count > 0:
-                self._child(self.tokens, provider, kind).inc(count)
+                self.tokens[provider, kind] += count
+        if attempt.resend:
+            self.retries[provider] += 1
+        if attempt.hedge:
+            self.hedged[provider, attempt.hedge] += 1
+        if maybe_billed(attempt):
+            self.billed[provider] += 1
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"sidestep_{name}", documentation, labels, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counts:
+        counts = Counts(f"sidestep_{name}", documentation, *labels)
+        self._families.append(counts)
+        return counts
 
-    def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"sidestep_{name}", documentation, labels, buckets=buckets, registry=self.registry)
-
-    def _child(self, metric: MetricWrapperBase, *values: str) -> Any:  # noqa: ANN401  a Counter or a Histogram
-        """Bind label values once: `labels()` takes a lock and validates each time."""
-        key = (metric._name, *values)  # noqa: SLF001  the cheapest unique key
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(*values)
-        return child
+    def _histogram(self, name: str, documentation: str, bounds: tuple[float, ...], *labels: str) -> Spreads:
+        spreads = Spreads(f"sidestep_{name}", documentation, bounds, *labels)
+        self._families.append(spreads)
+        return spreads
 
 
-class _WithoutCreated(Collector):
-    """Leaves out the `_created` series, which double the page and tell nothing that a restart does not."""
+class _Counted(Collector):
+    """Turns what was counted into the library's families at every scrape."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, families: list[Counts | Spreads]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+        return (each.family() for each in self._families)
 
 
 def status_class(status: int) -> str:

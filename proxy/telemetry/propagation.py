@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from proxy.telemetry.sampling import head
-
 Bits = Callable[[int], int]
 """Gives that many random bits as an integer: a `Clock.bits`, or a test's own."""
 
@@ -33,16 +31,6 @@ class Parent:
 
     trace_id: int
     span_id: int
-    sampled: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The identity that a request's `Record` begins with; the fields have the same names there."""
-
-    trace_id: int
-    parent_span_id: int | None
-    trace_state: str
     sampled: bool
 
 
@@ -87,26 +75,6 @@ def _shortened(members: Sequence[str]) -> str:
     return ",".join(members)
 
 
-def new_trace_id(bits: Bits) -> int:
-    """128 random bits, never all zero (which the specification calls invalid)."""
-    return bits(TRACE_BITS) or 1
-
-
 def new_span_id(bits: Bits) -> int:
     """64 random bits, never all zero."""
     return bits(SPAN_BITS) or 1
-
-
-def origin(traceparent: str | None, tracestate: str | None, *, ratio: float, bits: Bits) -> Origin:
-    """Join the caller's trace, or begin a new one; `ratio` (0-1) decides only where the caller did not.
-
-    `tracestate` counts only beside a valid `traceparent`.
-    """
-    parent = parse_traceparent(traceparent)
-    trace_id = parent.trace_id if parent else new_trace_id(bits)
-    return Origin(
-        trace_id=trace_id,
-        parent_span_id=parent.span_id if parent else None,
-        trace_state=parse_tracestate(tracestate) if parent else "",
-        sampled=head(trace_id, ratio, caller=parent.sampled if parent else None),
-    )

@@ -37,6 +37,14 @@ def test_an_event_told_a_little_late_is_counted_all_the_same():
     assert tally.totals(122.0, SPAN) == (0, 0)
 
 
+def test_an_event_told_late_is_counted_even_when_all_before_it_is_forgotten():
+    tally = Tally()
+    tally.add(100.0, SPAN, first=1)
+    assert tally.totals(200.0, SPAN) == (0, 0)
+    tally.add(100.5, SPAN, first=1)
+    assert tally.totals(101.0, SPAN) == (1, 0)
+
+
 def test_another_span_begins_anew():
     tally = Tally()
     tally.add(100.0, SPAN, first=1)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from lab import records
 
@@ -28,6 +30,7 @@ SNAPSHOT = Snapshot(
     routes=(Route(name="chat", match=Match(path="/v1/chat/completions"), providers=("poll",), policy="p"),),
     policies={"p": Policy(name="p")},
 )
+SPAN = "b7ad6b7169203331"
 
 
 def registry():
@@ -95,18 +98,55 @@ def test_an_endpoint_that_fails_its_checks_makes_its_provider_unhealthy():
     assert read(made)[1]["poll"].health == "unhealthy"
 
 
-def hub():
-    return Hub(SNAPSHOT.telemetry, registry(), SystemClock(), lambda: SNAPSHOT)
+class Clock(SystemClock):
+    """A wall clock that is set by hand."""
+
+    def __init__(self):
+        self.time = 1_800_000_000.0
+
+    def wall(self):
+        return self.time
+
+
+def hub(sample=0.0, clock=None):
+    telemetry = replace(SNAPSHOT.telemetry, traces=Traces(sample=sample))
+    return Hub(telemetry, registry(), clock or SystemClock(), lambda: SNAPSHOT)
+
+
+def begun(traceparent=None, tracestate=None, *, sample=0.0):
+    headers = {"traceparent": traceparent, "tracestate": tracestate}
+    return hub(sample).new_record(records.request(), {k: v for k, v in headers.items() if v is not None}, 5.0)
 
 
 def test_a_record_begins_in_its_callers_trace():
-    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    record = hub().new_record(records.request(), {"traceparent": traceparent}, 5.0)
-    assert (record.trace_id, record.started, record.sampled) == (records.TRACE_ID, 5.0, True)
+    record = begun(f"00-{records.TRACE_ID:032x}-{SPAN}-01", "a=1")
+    assert (record.trace_id, record.parent_span_id) == (records.TRACE_ID, int(SPAN, 16))
+    assert (record.started, record.sampled, record.trace_state) == (5.0, True, "a=1")
 
 
-def test_without_a_caller_the_configured_share_decides():
-    assert hub().new_record(records.request(), {}, 5.0).sampled is False
+def test_the_caller_decides_against_sampling_too():
+    assert begun(f"00-{records.TRACE_ID:032x}-{SPAN}-00", sample=1.0).sampled is False
+
+
+@pytest.mark.parametrize("traceparent", [None, "nonsense"])
+def test_without_a_caller_a_new_trace_begins_and_tracestate_is_ignored(traceparent):
+    record, other = begun(traceparent, "a=1"), begun(traceparent)
+    assert (record.parent_span_id, record.trace_state) == (None, "")
+    assert record.trace_id not in {0, other.trace_id}
+
+
+@pytest.mark.parametrize(("sample", "sampled"), [(0.0, False), (1.0, True)])
+def test_without_a_caller_the_configured_share_decides(sample, sampled):
+    assert begun(sample=sample).sampled is sampled
+
+
+def test_a_wall_clock_that_was_set_is_right_from_the_next_request_on():
+    clock = Clock()
+    telemetry = hub(clock=clock)
+    before = telemetry.new_record(records.request(), {}, 5.0)
+    clock.time -= 3600.0
+    after = telemetry.new_record(records.request(), {}, 6.0)
+    assert (before.started + before.wall_offset, after.started + after.wall_offset) == (1_800_000_000.0, clock.time)
 
 
 def test_a_finished_record_is_counted():

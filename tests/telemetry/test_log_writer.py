@@ -1,4 +1,5 @@
 import os
+import queue
 import threading
 
 from proxy.telemetry.log_writer import LogWriter, write_to
@@ -44,3 +45,25 @@ def test_lines_keep_their_order():
     drain(reader, received)
     os.close(reader)
     assert b"".join(received).decode().split() == [str(number) for number in range(1000)]
+
+
+def test_every_line_wakes_a_thread_that_had_nothing_left_to_write():
+    written = queue.Queue()
+    writer = LogWriter(written.put)
+    for number in range(5):
+        writer.put(str(number))
+        assert written.get(timeout=10) == f"{number}\n".encode()
+    writer.close(timeout=10.0)
+
+
+def test_no_line_is_left_behind_however_many_threads_write():
+    written = queue.Queue()
+    writer = LogWriter(written.put)
+    several = [threading.Thread(target=lambda: [writer.put("x") for _ in range(500)]) for _ in range(4)]
+    for thread in several:
+        thread.start()
+    received = b""
+    while received.count(b"\n") < 2000:
+        received += written.get(timeout=10)
+    writer.close(timeout=10.0)
+    assert writer.dropped == 0

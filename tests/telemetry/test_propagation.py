@@ -1,15 +1,12 @@
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lab import records
 
 from proxy.config.snapshot import Traces
-from proxy.telemetry.propagation import Parent, origin, parse_traceparent, parse_tracestate
+from proxy.telemetry.propagation import Parent, parse_traceparent, parse_tracestate
 from proxy.telemetry.sampling import head, keep
 
-BITS = random.Random(3).getrandbits
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -92,27 +89,6 @@ def test_a_long_tracestate_loses_its_longest_members_first():
 def test_a_tracestate_that_is_still_too_long_loses_members_from_the_right():
     members = [f"k{number}={'v' * 100}" for number in range(8)]
     assert parse_tracestate(",".join(members)) == ",".join(members[:4])
-
-
-def test_a_request_joins_its_callers_trace():
-    joined = origin(GOOD, "a=1", ratio=0.0, bits=BITS)
-    assert (joined.trace_id, joined.parent_span_id) == (int(TRACE, 16), int(SPAN, 16))
-    assert (joined.sampled, joined.trace_state) == (True, "a=1")
-
-
-def test_the_caller_decides_against_sampling_too():
-    assert origin(f"00-{TRACE}-{SPAN}-00", None, ratio=1.0, bits=BITS).sampled is False
-
-
-def test_without_a_caller_a_new_trace_begins_and_tracestate_is_ignored():
-    begun = origin("nonsense", "a=1", ratio=1.0, bits=BITS)
-    assert (begun.parent_span_id, begun.trace_state, begun.sampled) == (None, "", True)
-    assert begun.trace_id.bit_length() > 64
-
-
-def test_identifiers_are_never_zero():
-    begun = origin(None, None, ratio=1.0, bits=lambda _: 0)
-    assert begun.trace_id > 0
 
 
 @given(st.integers(0, 2**128 - 1))

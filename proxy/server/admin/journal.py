@@ -69,25 +69,26 @@ class Entry(NamedTuple):
 
 def entry_of(record: Record) -> Entry:
     """What is kept of a finished request: never its body, which can be large and is not ours."""
-    return Entry(
-        time=record.ended + record.wall_offset,
-        request_id=record.request.id,
-        route=record.route,
-        operation=record.request.operation.value,
-        model=bounded(record.request.model, MAX_MODEL),
-        stream=record.request.stream,
-        provider=record.provider,
-        status=record.status,
-        outcome=outcome(record),
-        seconds=duration(record),
-        failover=len(record.attempts) > 1 and bool(record.failovers),
-        attempts=tuple([_rung(attempt) for attempt in record.attempts]),
+    request = record.request
+    return Entry(  # in the order of the fields: by name it would take twice as long
+        record.ended + record.wall_offset,
+        request.id,
+        record.route,
+        request.operation,
+        bounded(request.model, MAX_MODEL),
+        request.stream,
+        record.provider,
+        record.status,
+        outcome(record),
+        duration(record),
+        len(record.attempts) > 1 and bool(record.failovers),
+        tuple(map(_rung, record.attempts)),
     )
 
 
 def _rung(attempt: Attempt) -> Rung:
     failure = attempt.failure
-    ending = "ok" if failure is None else failure.error_class.value
+    ending = "ok" if failure is None else failure.error_class
     return attempt.provider, ending, attempt.status, attempt.ended - attempt.started
 
 
