@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
-from proxy.dialects.documents import mapping, mappings, text, write_json
+from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
 from proxy.dialects.facts import note
 from proxy.dialects.plain_chunk import is_plain
 from proxy.dialects.sse import Event
@@ -75,7 +75,7 @@ class ChatGrammar:
             output = speaks(choice) or output
         self._spoke = self._spoke or output
         if "usage" in document and not self._request.wants_usage:
-            return Taken(_without_usage(event, document) if choices or not document["usage"] else b"", output)
+            return Taken(_without_usage(event) if choices or not document["usage"] else b"", output)
         return Taken(event.raw, output)
 
     def verdict(self) -> Failure | None:
@@ -96,7 +96,7 @@ class ChatGrammar:
             self._kept.add(text(said.get("content")) or text(choice.get("text")))
 
 
-def _without_usage(event: Event, document: Mapping[str, Any]) -> bytes:
-    kept = {name: value for name, value in document.items() if name != "usage"}
+def _without_usage(event: Event) -> bytes:
+    kept = {name: value for name, value in mapping(read_exactly(event.data or b"")).items() if name != "usage"}
     kind = b"" if event.type == "message" else b"event: " + event.type.encode() + b"\n"
     return kind + b"data: " + write_json(kept) + b"\n\n"

@@ -207,8 +207,10 @@ def headers(provider: Provider, *, accept: str, content_type: str | None = None)
     if content_type:
         written["content-type"] = content_type
     if provider.api_key:
-        written["authorization"] = f"Bearer {provider.api_key.reveal()}"
-    return written | {name.lower(): value for name, value in provider.headers.items()}
+        written["authorization"] = "Bearer " + provider.api_key.reveal()
+    if provider.headers:
+        written |= {name.lower(): value for name, value in provider.headers.items()}
+    return written
 
 
 def _expect(request: Request) -> Expect:
