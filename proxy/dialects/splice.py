@@ -14,6 +14,7 @@ MOST = 8
 """Keys of one name that are looked at; a text with more of them is written anew."""
 _COLON = re.compile(rb"\s*:\s*")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(?<=\{)\s*"usage"\s*:\s*null\s*,')
 
 
 def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
@@ -30,6 +31,16 @@ def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]
         start, end, before, after = found
         spliced = b"".join((spliced[:start], before, write_ascii(value), after, spliced[end:]))
     return spliced
+
+
+def without_null_usage(body: bytes) -> bytes | None:
+    """Return `body`, a JSON object whose `usage` is null, without that; None when it is not certain where it stands.
+
+    A quote behind a brace or a comma begins a name: one that ended a string would have a comma, a colon or the end of
+    something behind it, not a letter. So the only `usage` that is null is no other object's.
+    """
+    kept, found = _NULL_USAGE.subn(b"", body)
+    return kept if found == 1 else None
 
 
 def _place(body: bytes, name: str) -> tuple[int, int, bytes, bytes] | None:
