@@ -41,10 +41,11 @@ _OUTPUT_KEYS = frozenset(
 
 def speaks(choice: Mapping[str, Any]) -> bool:
     """Whether a choice holds real output: content, reasoning, refusal, tool call, audio, image. A role is none."""
-    for part in (mapping(choice.get("delta")), mapping(choice.get("message")), choice):
-        for key, value in part.items():
-            if value and key in _OUTPUT_KEYS and solid(value):
-                return True
+    for part in (choice.get("delta"), choice.get("message"), choice):
+        if isinstance(part, dict):
+            for key, value in part.items():
+                if value and key in _OUTPUT_KEYS and solid(value):
+                    return True
     return False
 
 

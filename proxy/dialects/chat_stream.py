@@ -32,6 +32,11 @@ class KeptText:
             self._pieces.append(piece[: self.room])
             self.room -= len(self._pieces[-1])
 
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self.room = 0
+        self._pieces.clear()
+
     def __str__(self) -> str:
         return "".join(self._pieces)
 
@@ -56,6 +61,10 @@ class ChatGrammar:
     def text(self) -> str:
         """The first choice's text so far."""
         return str(self._kept)
+
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+        self._kept.forget()
 
     def skim(self, data: bytes) -> tuple[bytes, int]:
         """Pass on plain chunks that differ from the last one that was glanced at only in what they say."""

@@ -49,6 +49,10 @@ class TypedGrammar:
         """The answer's text so far."""
         return str(self._kept)
 
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+        self._kept.forget()
+
     def skim(self, data: bytes) -> tuple[bytes, int]:  # noqa: ARG002  the protocol's
         """Nothing is passed on unseen."""
         return NOTHING

@@ -32,6 +32,9 @@ class Grammar(Protocol):
     def text(self) -> str:
         """The answer's text so far, when it is kept."""
 
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+
     def skim(self, data: bytes) -> tuple[bytes, int]:
         """Judge the plain events that `data` begins with, exactly as `glance` would: all are output.
 
@@ -66,6 +69,10 @@ class EventReader:
     def text(self) -> str:
         """The answer's text so far, when it is kept."""
         return self._grammar.text
+
+    def forget(self) -> None:
+        """Keep no more text, which makes reading cheaper; what was kept is gone."""
+        self._grammar.forget()
 
     def feed(self, data: bytes) -> Fed:
         """Take the next bytes."""
