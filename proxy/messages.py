@@ -118,9 +118,13 @@ class Expect(StrEnum):
     BYTES = "bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WireRequest:
-    """One upstream call as it will stand on the wire, the key included; its repr shows neither headers nor body."""
+    """One upstream call as it will stand on the wire, the key included; its repr shows neither headers nor body.
+
+    Like `Head`, `Answer` and `Fed` it is made once and never changed. It is not frozen all the same, since a frozen one
+    takes twice as long to make, and one is made for every call, or for every piece of a stream.
+    """
 
     method: str
     url: str = field(repr=False)
@@ -134,17 +138,23 @@ class WireRequest:
     """The URL's path without what varies, for span names: `/prompt/{prompt}`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """Status line and headers of an upstream answer; headers are asked for in lower case."""
 
     status: int
     headers: Mapping[str, str]
+    """Asked for lower-case names only, one at a time: the names in it are lower-case, or their case does not matter."""
 
     @property
     def media_type(self) -> str:
         """The content type without parameters, lower-case; empty when missing."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        content_type = self.headers.get("content-type", "")
+        return content_type if content_type in _BARE else content_type.partition(";")[0].strip().lower()
+
+
+_BARE = frozenset({"application/json", "text/event-stream", ""})
+"""Content types that most answers have, with nothing to take off."""
 
 
 @dataclass(slots=True)
@@ -162,7 +172,7 @@ class AnswerFacts:
     """Events of a stream that were not JSON and were left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """A complete plain answer in the client's own dialect."""
 
@@ -171,9 +181,9 @@ class Answer:
     facts: AnswerFacts = field(default_factory=AnswerFacts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Fed:
-    """What a stream reader made of one piece of bytes."""
+    """What a stream reader made of one piece of bytes, or of one event in it."""
 
     forward: bytes = field(default=b"", repr=False)
     """Whole events for the client, in order, possibly none."""

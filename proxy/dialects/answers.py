@@ -23,27 +23,29 @@ BAD_FINISHES: Mapping[str, ErrorClass] = MappingProxyType(
 """Finish reasons that say the provider failed midway."""
 
 _CUT_SHORT = frozenset({"length", "model_length", "max_tokens"})
-_OUTPUT_KEYS = (
-    "content",
-    "text",
-    "tool_calls",
-    "refusal",
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "function_call",
-    "audio",
-    "images",
+_OUTPUT_KEYS = frozenset(
+    {
+        "content",
+        "text",
+        "tool_calls",
+        "refusal",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "function_call",
+        "audio",
+        "images",
+    }
 )
 
 
 def speaks(choice: Mapping[str, Any]) -> bool:
     """Whether a choice holds real output: content, reasoning, refusal, tool call, audio, image. A role is none."""
-    for part in (mapping(choice.get("delta")), mapping(choice.get("message")), choice):
-        for key in _OUTPUT_KEYS if part else ():
-            value = part.get(key)
-            if value and solid(value):  # this runs for every chunk, and most keys are not there
-                return True
+    for part in (choice.get("delta"), choice.get("message"), choice):
+        if isinstance(part, dict):
+            for key, value in part.items():
+                if value and key in _OUTPUT_KEYS and solid(value):
+                    return True
     return False
 
 
@@ -93,7 +95,7 @@ def judge_listing(body: bytes, signals: Signals) -> Failure | None:
 
 def judge(request: Request, wire: WireRequest, head: Head, body: bytes, signals: Signals) -> Answer | Failure:
     """Judge a complete 2xx body; a good one is passed on unchanged."""
-    if not body.strip():
+    if not body or body.isspace():
         return soft("the body is empty")
     media = head.media_type
     if wire.expect is Expect.BYTES:
@@ -161,13 +163,13 @@ def _judge_choices(
     document: Mapping[str, Any], facts: AnswerFacts, request: Request, signals: Signals
 ) -> Failure | None:
     choices = mappings(document.get("choices"))
-    facts.finish_reasons = tuple(reason for choice in choices if (reason := text(choice.get("finish_reason"))))
+    facts.finish_reasons = tuple([reason for choice in choices if (reason := text(choice.get("finish_reason")))])
+    spoke = False
     for choice in choices:
         if failure := failed_choice(choice, signals):
             return failure
-    if any(speaks(choice) for choice in choices):
-        return None
-    return emptiness(facts.finish_reasons, facts, request)
+        spoke = spoke or speaks(choice)
+    return None if spoke else emptiness(facts.finish_reasons, facts, request)
 
 
 def _judge_response(

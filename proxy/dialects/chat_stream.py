@@ -5,13 +5,14 @@ from typing import Any
 
 from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
-from proxy.dialects.documents import mapping, mappings, text, write_json
+from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
 from proxy.dialects.facts import note
-from proxy.dialects.plain_chunk import is_plain
+from proxy.dialects.plain_chunk import holes
+from proxy.dialects.splice import without_null_usage
 from proxy.dialects.sse import Event
-from proxy.dialects.stream import Taken
+from proxy.dialects.stencil import NOTHING, Stencil
 from proxy.errors import ErrorClass, Failure
-from proxy.messages import AnswerFacts, Request
+from proxy.messages import AnswerFacts, Fed, Request
 
 TEXT_LIMIT = 64 * 1024
 """Characters of an answer that are kept for telemetry."""
@@ -21,15 +22,20 @@ class KeptText:
     """The beginning of an answer's text, for those who asked to keep it."""
 
     def __init__(self, *, wanted: bool) -> None:
-        self.wanted = wanted
+        self.room = TEXT_LIMIT if wanted else 0
+        """Characters that are still wanted."""
         self._pieces: list[str] = []
-        self._room = TEXT_LIMIT if wanted else 0
 
     def add(self, piece: str) -> None:
         """Keep what there is room for."""
-        if self._room and piece:
-            self._pieces.append(piece[: self._room])
-            self._room -= len(self._pieces[-1])
+        if self.room and piece:
+            self._pieces.append(piece[: self.room])
+            self.room -= len(self._pieces[-1])
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self.room = 0
+        self._pieces.clear()
 
     def __str__(self) -> str:
         return "".join(self._pieces)
@@ -49,34 +55,54 @@ class ChatGrammar:
         self._kept = KeptText(wanted=keep_text)
         self._finishes: dict[int, str] = {}
         self._spoke = False
+        self._stencil: Stencil | None = None
 
     @property
     def text(self) -> str:
         """The first choice's text so far."""
         return str(self._kept)
 
-    def glance(self, event: Event) -> Taken | None:
-        """Pass on a plain piece of text, once the first chunk has told what all of them tell."""
-        begun = 0 in self._finishes and self.facts.id and self.facts.model
-        if not begun or self._kept.wanted or event.type != "message" or not is_plain(event.data or b""):
-            return None
-        self._spoke = True
-        return Taken(event.raw, output=True)
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+        self._kept.forget()
 
-    def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
+    def skim(self, data: bytes) -> tuple[bytes, int]:
+        """Pass on plain chunks that differ from the last one that was glanced at only in what they say."""
+        return self._stencil.run(data) if self._stencil else NOTHING
+
+    def glance(self, event: Event) -> Fed | None:
+        """Pass on a plain piece of output, once the first chunk has told what all of them tell."""
+        if not (0 in self._finishes and self.facts.id and self.facts.model) or self._kept.room:
+            return None
+        data = event.data or b""
+        found = holes(data) if event.type == "message" else ()
+        if not found:
+            return None
+        shown: bytes | None = None
+        if b'"usage"' in data and not self._request.wants_usage:
+            shown = without_null_usage(data)
+            if shown is None:
+                return None
+        self._stencil = Stencil(data, found, shown)
+        self._spoke = True
+        return Fed(event.raw if shown is None else _written(event, shown), output=True)
+
+    def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one chunk; usage that the client did not ask for is taken out of it."""
         note(self.facts, document)
         choices = mappings(document.get("choices"))
         output = False
         for choice in choices:
             if failure := failed_choice(choice, self._signals):
-                return Taken(failure=failure)
+                return Fed(failure=failure)
             self._note_choice(choice)
             output = speaks(choice) or output
         self._spoke = self._spoke or output
         if "usage" in document and not self._request.wants_usage:
-            return Taken(_without_usage(event, document) if choices or not document["usage"] else b"", output)
-        return Taken(event.raw, output)
+            if document["usage"] and not choices:
+                return Fed()
+            return Fed(_without_usage(event, document), output)
+        return Fed(event.raw, output)
 
     def verdict(self) -> Failure | None:
         """Say what is wrong if the stream ended here; None when the answer is complete."""
@@ -97,6 +123,15 @@ class ChatGrammar:
 
 
 def _without_usage(event: Event, document: Mapping[str, Any]) -> bytes:
-    kept = {name: value for name, value in document.items() if name != "usage"}
+    data = event.data or b""
+    kept = without_null_usage(data) if document["usage"] is None else None
+    if kept is None:
+        members = mapping(read_exactly(data)).items()
+        kept = write_json({name: value for name, value in members if name != "usage"})
+    return _written(event, kept)
+
+
+def _written(event: Event, data: bytes) -> bytes:
+    """An event of the same type with other data."""
     kind = b"" if event.type == "message" else b"event: " + event.type.encode() + b"\n"
-    return kind + b"data: " + write_json(kept) + b"\n\n"
+    return kind + b"data: " + data + b"\n\n"

@@ -5,14 +5,32 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import orjson
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _ENVELOPE = frozenset({"type", "id", "index", "format", "status", "role", "object"})
 _DEPTH = 6
 
 
+_as_it_is = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_escaped = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def read_json(data: bytes) -> object:
-    """Parse. ValueError for anything that is not JSON; nested too deep is that too (the stdlib has RecursionError)."""
+    """Parse, to look into it: a whole number beyond 64 bits may come out as a float. ValueError if it is not JSON.
+
+    orjson is four times as fast as the stdlib and stricter. What it refuses the stdlib judges, so that what providers
+    get away with elsewhere (NaN, half an emoji, UTF-16, a byte-order mark) passes here too.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return read_exactly(data)
+
+
+def read_exactly(data: bytes) -> object:
+    """Parse, to write it anew: every number keeps its digits. ValueError for what is not JSON, or nested too deep."""
     try:
         return json.loads(data)
     except RecursionError as error:
@@ -22,19 +40,24 @@ def read_json(data: bytes) -> object:
 def write_json(document: Mapping[str, Any]) -> bytes:
     """Serialise compactly, keeping characters as they are; half an emoji (a lone surrogate) stays escaped."""
     try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return _as_it_is(document).encode()
     except UnicodeEncodeError:
-        return json.dumps(document, separators=(",", ":")).encode()
+        return _escaped(document).encode()
+
+
+def write_ascii(value: object) -> bytes:
+    """Serialise any JSON value compactly in ASCII."""
+    return _escaped(value).encode()
 
 
 def mapping(value: object) -> Mapping[str, Any]:
     """Return it if it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else NOTHING
+    return value if isinstance(value, dict) else NOTHING
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
     """Return the objects in it if it is an array, else none."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: object) -> str:
@@ -44,7 +67,7 @@ def text(value: object) -> str:
 
 def count(value: object) -> int | None:
     """Return it if it is a number of things, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if type(value) is int and value >= 0 else None  # `True` is an `int` by inheritance only
 
 
 def solid(value: object, depth: int = _DEPTH) -> bool:
@@ -55,6 +78,6 @@ def solid(value: object, depth: int = _DEPTH) -> bool:
         return bool(value)
     if isinstance(value, list):
         return any(solid(item, depth - 1) for item in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(solid(item, depth - 1) for name, item in value.items() if name not in _ENVELOPE)
     return False

@@ -9,9 +9,9 @@ from proxy.dialects.classify import Signals, failure_of, read_error
 from proxy.dialects.documents import count, mapping, solid, text
 from proxy.dialects.facts import note
 from proxy.dialects.sse import Event
-from proxy.dialects.stream import Taken
+from proxy.dialects.stencil import NOTHING
 from proxy.errors import ErrorClass, Failure
-from proxy.messages import AnswerFacts, Operation, Request
+from proxy.messages import AnswerFacts, Fed, Operation, Request
 
 _ENDS = frozenset({"response.completed", "response.incomplete", "speech.audio.done", "transcript.text.done"})
 _PICTURE_ENDS = frozenset({"image_generation.completed", "image_edit.completed"})
@@ -49,18 +49,26 @@ class TypedGrammar:
         """The answer's text so far."""
         return str(self._kept)
 
-    def glance(self, event: Event) -> Taken | None:  # noqa: ARG002  the protocol's
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+        self._kept.forget()
+
+    def skim(self, data: bytes) -> tuple[bytes, int]:  # noqa: ARG002  the protocol's
+        """Nothing is passed on unseen."""
+        return NOTHING
+
+    def glance(self, event: Event) -> Fed | None:  # noqa: ARG002  the protocol's
         """Nothing can be told without the event's type."""
         return None
 
-    def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
+    def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event by its type."""
         kind = text(document.get("type")) or event.type
         response = mapping(document.get("response"))
         note(self.facts, response or document)
         if kind in _FAILS:
             failure = failure_of(read_error(response or document), self._signals, status=200)
-            return Taken(failure=failure)
+            return Fed(failure=failure)
         output = kind.endswith(_OUTPUT_SUFFIXES) and any(solid(document.get(key)) for key in _OUTPUT_KEYS)
         if kind in {"response.output_text.delta", "transcript.text.delta"}:
             self._kept.add(text(document.get("delta")))
@@ -70,7 +78,7 @@ class TypedGrammar:
         self._spoke = self._spoke or output or solid(response.get("output"))
         if kind in _ENDS or self._pictures >= self._pictures_due:
             return self._finish(event, response)
-        return Taken(event.raw, output)
+        return Fed(event.raw, output)
 
     def verdict(self) -> Failure | None:
         """Say what is wrong if the stream ended here: the terminal event has not come, unless some pictures have."""
@@ -78,11 +86,11 @@ class TypedGrammar:
             return None
         return Failure(error_class=ErrorClass.BROKEN, message="the stream ended before the answer was complete")
 
-    def _finish(self, event: Event, response: Mapping[str, Any]) -> Taken:
+    def _finish(self, event: Event, response: Mapping[str, Any]) -> Fed:
         reason = text(mapping(response.get("incomplete_details")).get("reason"))
         reason = {"": "stop", "max_output_tokens": "length"}.get(reason, reason)
         self.facts.finish_reasons = (reason,)
         # A transcript may rightly be empty: the recording was silent.
         may_be_empty = self._spoke or self._request.operation in {Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS}
         failure = None if may_be_empty else emptiness((reason,), self.facts, self._request)
-        return Taken(failure=failure) if failure else Taken(event.raw, output=True, ended=True)
+        return Fed(failure=failure) if failure else Fed(event.raw, output=True, ended=True)

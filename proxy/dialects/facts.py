@@ -13,21 +13,27 @@ def note(facts: AnswerFacts, document: Mapping[str, Any]) -> None:
     Usage comes as `prompt_tokens`/`completion_tokens` (chat) or `input_tokens`/`output_tokens` (responses, images), for
     Groq's streams under `x_groq`.
     """
-    facts.id = facts.id or text(document.get("id")) or None
-    facts.model = facts.model or text(document.get("model")) or None
-    usage = mapping(document.get("usage") or mapping(document.get("x_groq")).get("usage"))
-    if usage:
+    if not facts.id:
+        facts.id = text(document.get("id")) or None
+    if not facts.model:
+        facts.model = text(document.get("model")) or None
+    usage = document.get("usage") or mapping(document.get("x_groq")).get("usage")
+    if usage and isinstance(usage, dict):
         _note_usage(facts, usage)
 
 
 def _note_usage(facts: AnswerFacts, usage: Mapping[str, Any]) -> None:
-    prompt = mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    completion = mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
     facts.input_tokens = _first(usage, ("prompt_tokens", "input_tokens"), facts.input_tokens)
     facts.output_tokens = _first(usage, ("completion_tokens", "output_tokens"), facts.output_tokens)
-    facts.cached_tokens = _first(prompt, ("cached_tokens",), facts.cached_tokens)
-    facts.reasoning_tokens = _first(completion, ("reasoning_tokens",), facts.reasoning_tokens)
+    if prompt := mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details")):
+        facts.cached_tokens = _first(prompt, ("cached_tokens",), facts.cached_tokens)
+    if completion := mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details")):
+        facts.reasoning_tokens = _first(completion, ("reasoning_tokens",), facts.reasoning_tokens)
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...], known: int | None) -> int | None:
-    return next((number for name in names if (number := count(source.get(name))) is not None), known)
+    for name in names:
+        number = count(source.get(name))
+        if number is not None:
+            return number
+    return known

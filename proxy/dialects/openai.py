@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from proxy.config.snapshot import Provider
 from proxy.dialects.answers import judge, judge_listing
-from proxy.dialects.base import StreamReader
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.classify import Phrase, Signals, failure_of, told_by
 from proxy.dialects.documents import mapping
@@ -155,9 +154,7 @@ class OpenAIDialect:
         """Judge a complete 2xx body; a good one passes unchanged."""
         return judge(request, wire, head, body, self.signals)
 
-    def reader(
-        self, request: Request, wire: WireRequest, head: Head, *, keep_text: bool = False
-    ) -> StreamReader | None:
+    def reader(self, request: Request, wire: WireRequest, head: Head, *, keep_text: bool = False) -> EventReader | None:
         """Make the reader for a stream; None when a plain answer was asked for, or came."""
         if wire.expect is not Expect.SSE or head.media_type not in {"text/event-stream", ""}:
             return None
@@ -207,8 +204,10 @@ def headers(provider: Provider, *, accept: str, content_type: str | None = None)
     if content_type:
         written["content-type"] = content_type
     if provider.api_key:
-        written["authorization"] = f"Bearer {provider.api_key.reveal()}"
-    return written | {name.lower(): value for name, value in provider.headers.items()}
+        written["authorization"] = "Bearer " + provider.api_key.reveal()
+    if provider.headers:
+        written |= {name.lower(): value for name, value in provider.headers.items()}
+    return written
 
 
 def _expect(request: Request) -> Expect:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from proxy.dialects.answers import soft
-from proxy.dialects.base import StreamReader
+from proxy.dialects.stream import EventReader
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Head
 
@@ -45,7 +45,7 @@ def refusal(text: str, facts: AnswerFacts, head: Head) -> Failure | None:
 class RefusalReader:
     """Wraps a chat reader that keeps its text; holds output back while it may still turn out to be a refusal."""
 
-    def __init__(self, inner: StreamReader, head: Head, *, keep_text: bool) -> None:
+    def __init__(self, inner: EventReader, head: Head, *, keep_text: bool) -> None:
         self._inner = inner
         self._head = head
         self._keep_text = keep_text
@@ -88,6 +88,8 @@ class RefusalReader:
     def _release(self, fed: Fed) -> Fed:
         held = b"".join(self._held or ())
         self._held = None
+        if not self._keep_text:
+            self._inner.forget()
         return replace(fed, forward=held + fed.forward, output=True)
 
     def _suspicious(self, text: str) -> bool:

@@ -4,17 +4,17 @@ A request may carry twenty megabytes of pictures. To serialise them for the sake
 stop everybody else for a tenth of a second; the client's own bytes are kept instead wherever that is certain.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.dialects.documents import write_json
+from proxy.dialects.documents import write_ascii, write_json
 
 MOST = 8
 """Keys of one name that are looked at; a text with more of them is written anew."""
 _COLON = re.compile(rb"\s*:\s*")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(?<=\{)\s*"usage"\s*:\s*null\s*,')
 
 
 def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
@@ -29,8 +29,18 @@ def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]
         if found is None or (name in document and not isinstance(document[name], str)):
             return write_json({**document, **changes})
         start, end, before, after = found
-        spliced = spliced[:start] + before + _value(value) + after + spliced[end:]
+        spliced = b"".join((spliced[:start], before, write_ascii(value), after, spliced[end:]))
     return spliced
+
+
+def without_null_usage(body: bytes) -> bytes | None:
+    """Return `body`, a JSON object whose `usage` is null, without that; None when it is not certain where it stands.
+
+    A quote behind a brace or a comma begins a name: one that ended a string would have a comma, a colon or the end of
+    something behind it, not a letter. So the only `usage` that is null is no other object's.
+    """
+    kept, found = _NULL_USAGE.subn(b"", body)
+    return kept if found == 1 else None
 
 
 def _place(body: bytes, name: str) -> tuple[int, int, bytes, bytes] | None:
@@ -38,7 +48,7 @@ def _place(body: bytes, name: str) -> tuple[int, int, bytes, bytes] | None:
 
     Inside a JSON string a quote is always escaped, so `"name"` is a token of its own: a key when a colon follows.
     """
-    token = json.dumps(name).encode()
+    token = write_ascii(name)
     ends: list[int] = []
     at = body.find(token)
     while at >= 0 and len(ends) < MOST:
@@ -57,8 +67,4 @@ def _front(body: bytes, name: str) -> tuple[int, int, bytes, bytes] | None:
     start = body.find(b"{") + 1
     if not start or body[start : start + 1000].lstrip()[:1] == b"}":
         return None
-    return start, start, json.dumps(name).encode() + b":", b","
-
-
-def _value(value: Any) -> bytes:  # noqa: ANN401  any JSON value
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+    return start, start, write_ascii(name) + b":", b","

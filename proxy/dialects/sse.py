@@ -48,13 +48,28 @@ class Splitter:
         self._bare_cr = False
         self._skip_lf = False
 
+    @property
+    def begun(self) -> bytes:
+        """What has come of the block that is not yet complete."""
+        return bytes(self._buffer)
+
+    def begin_anew(self) -> None:
+        """Let go of what has begun: whoever knows it to be part of whole blocks, ended by LF, has seen to them."""
+        if self._buffer:
+            self._buffer.clear()
+            self._data.clear()
+            self._line = self._scanned = 0
+            self._has_data, self._type = False, ""
+        self._first_line = self._skip_lf = self._bare_cr = False
+
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
         if self.overflow:
             return []
         events: list[Event] = []
         cut = data.rfind(b"\n\n") + 2
-        if cut >= 2 and not self._buffer and _is_plain(whole := data[:cut]):
+        if cut >= 2 and _is_plain(whole := self.begun + data[:cut]):
+            self.begin_anew()
             events = self._split_plain(whole)
             data = data[cut:]
         if data and not self.overflow:
@@ -79,7 +94,6 @@ class Splitter:
 
     def _split_plain(self, data: bytes) -> list[Event]:
         """Cut the common case: whole events, LF only."""
-        self._first_line = self._skip_lf = self._bare_cr = False
         events = []
         for block in data[:-2].split(b"\n\n"):
             if len(block) + 2 > self._limit:

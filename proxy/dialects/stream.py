@@ -5,7 +5,7 @@ for typed events. What is forwarded is always whole events, so that an error fra
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from proxy.dialects.classify import Signals, failure_of, read_error, told_by
 from proxy.dialects.documents import mapping, read_json
@@ -17,15 +17,8 @@ MALFORMED_LIMIT = 3
 """Unparsable events in one stream that are left out before the stream counts as broken: one may be a hiccup of
 somebody's proxy, many are an answer with holes."""
 
-
-class Taken(NamedTuple):
-    """What one event came to."""
-
-    forward: bytes = b""
-    output: bool = False
-    """Real output; the end of a complete answer counts as that too, since an answer may rightly be empty."""
-    ended: bool = False
-    failure: Failure | None = None
+FIRSTS = 8
+"""Events at the start that are taken one at a time, for what they teach may spare us looking at those behind them."""
 
 
 class Grammar(Protocol):
@@ -39,10 +32,19 @@ class Grammar(Protocol):
     def text(self) -> str:
         """The answer's text so far, when it is kept."""
 
-    def glance(self, event: Event) -> Taken | None:
+    def forget(self) -> None:
+        """Keep no more text; what was kept is gone."""
+
+    def skim(self, data: bytes) -> tuple[bytes, int]:
+        """Judge the plain events that `data` begins with, exactly as `glance` would: all are output.
+
+        Returns what is forwarded of them and how many bytes they are; none are judged when that is 0.
+        """
+
+    def glance(self, event: Event) -> Fed | None:
         """Judge an event by its bytes alone, exactly as `take` would; None when it has to be parsed."""
 
-    def take(self, event: Event, document: Mapping[str, Any]) -> Taken:
+    def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event that is no error."""
 
     def verdict(self) -> Failure | None:
@@ -56,6 +58,7 @@ class EventReader:
         self._grammar = grammar
         self._signals = signals
         self._splitter = Splitter()
+        self._firsts = FIRSTS
 
     @property
     def facts(self) -> AnswerFacts:
@@ -67,13 +70,27 @@ class EventReader:
         """The answer's text so far, when it is kept."""
         return self._grammar.text
 
+    def forget(self) -> None:
+        """Keep no more text, which makes reading cheaper; what was kept is gone."""
+        self._grammar.forget()
+
     def feed(self, data: bytes) -> Fed:
         """Take the next bytes."""
-        events = self._splitter.feed(data)
-        fed = self._read(events)
-        if self._splitter.overflow and not (fed.ended or fed.failure):
-            return Fed(forward=fed.forward, output=fed.output, failure=_broken("an event is larger than 4 MiB"))
-        return fed
+        if self._firsts and 2 <= (cut := data.find(b"\n\n") + 2) < len(data):
+            self._firsts -= 1
+            first = self._read(data[:cut])
+            return first if first.ended or first.failure else _together(first, self.feed(data[cut:]))
+        if b"\n\n" not in data:  # completes nothing that is plain, unless by a hair, which the splitter sees
+            return self._read(data)
+        splitter = self._splitter
+        whole = splitter.begun + data
+        forward, end = self._grammar.skim(whole)
+        if not end:
+            return self._read(data)
+        self._firsts = 0
+        splitter.begin_anew()
+        skimmed = Fed(forward, output=True)
+        return skimmed if end == len(whole) else _together(skimmed, self._read(whole[end:]))
 
     def close(self) -> Fed:
         """Judge the end.
@@ -82,61 +99,63 @@ class EventReader:
         all the same, since servers do forget it.
         """
         rest = self._splitter.close()
-        taken = self._take(rest) if rest and rest.data else Taken()
+        taken = self._take(rest) if rest and rest.data else Fed()
         if taken.failure or taken.ended:
             return Fed(forward=taken.forward, output=taken.output, ended=taken.ended, failure=taken.failure)
         if failure := self._grammar.verdict():
             return Fed(failure=failure)
         return Fed(forward=taken.forward, output=True, ended=True)
 
-    def _read(self, events: list[Event]) -> Fed:
+    def _read(self, data: bytes) -> Fed:
+        """Take events one by one."""
         forward: list[bytes] = []
         output = False
-        for event in events:
+        for event in self._splitter.feed(data):
             taken = self._take(event)
             forward.append(taken.forward)
             output = output or taken.output
             if taken.ended or taken.failure:
-                return Fed(forward=b"".join(forward), output=output, ended=taken.ended, failure=taken.failure)
-        return Fed(forward=b"".join(forward), output=output)
+                return Fed(b"".join(forward), output=output, ended=taken.ended, failure=taken.failure)
+        failure = _broken("an event is larger than 4 MiB") if self._splitter.overflow else None
+        return Fed(b"".join(forward), output=output, failure=failure)
 
-    def _take(self, event: Event) -> Taken:
+    def _take(self, event: Event) -> Fed:
         if event.data is None:
             return self._take_dataless(event.raw)
         if (taken := self._grammar.glance(event)) is not None:
             return taken
         if event.data.lstrip().startswith(b"[DONE]"):
             failure = self._grammar.verdict()
-            return Taken(failure=failure) if failure else Taken(event.raw, output=True, ended=True)
+            return Fed(failure=failure) if failure else Fed(event.raw, output=True, ended=True)
         try:
             document = read_json(event.data)
         except ValueError:
             return self._take_malformed(event)
         error = _error_of(event, document)
         if error is not None:
-            return Taken(failure=failure_of(read_error(error), self._signals, status=200, body=event.data))
+            return Fed(failure=failure_of(read_error(error), self._signals, status=200, body=event.data))
         if not isinstance(document, dict):
-            return Taken()
+            return Fed()
         return self._grammar.take(event, document)
 
-    def _take_dataless(self, raw: bytes) -> Taken:
+    def _take_dataless(self, raw: bytes) -> Fed:
         """Pass comments on; leave out `id`, `retry` or `event` alone, at which the OpenAI SDK for Python stumbles."""
         lines = raw.removeprefix(BYTE_ORDER_MARK).splitlines()
         for line in lines:
             if line.startswith(b"error:"):  # llama.cpp's older servers
                 told = told_by(line.removeprefix(b"error:"))
-                return Taken(failure=failure_of(told, self._signals, status=200))
-        return Taken(raw if all(line[:1] in (b"", b":") for line in lines) else b"")
+                return Fed(failure=failure_of(told, self._signals, status=200))
+        return Fed(raw if all(line[:1] in (b"", b":") for line in lines) else b"")
 
-    def _take_malformed(self, event: Event) -> Taken:
+    def _take_malformed(self, event: Event) -> Fed:
         """Leave out an event that is not JSON. Words (`data: ping`) are a keep-alive; broken objects are counted."""
         if event.type == "error":
-            return Taken(failure=failure_of(told_by(event.data or b""), self._signals, status=200))
+            return Fed(failure=failure_of(told_by(event.data or b""), self._signals, status=200))
         if (event.data or b"").lstrip()[:1] in (b"{", b"["):
             self.facts.skipped_events += 1
             if self.facts.skipped_events > MALFORMED_LIMIT:
-                return Taken(failure=_broken("too many events of the stream are not JSON"))
-        return Taken()
+                return Fed(failure=_broken("too many events of the stream are not JSON"))
+        return Fed()
 
 
 def _error_of(event: Event, document: object) -> object | None:
@@ -146,6 +165,11 @@ def _error_of(event: Event, document: object) -> object | None:
         return document
     within = mapping(found.get("x_groq"))
     return within if within.get("error") else None
+
+
+def _together(first: Fed, second: Fed) -> Fed:
+    output = first.output or second.output
+    return Fed(first.forward + second.forward, output=output, ended=second.ended, failure=second.failure)
 
 
 def _broken(message: str) -> Failure:

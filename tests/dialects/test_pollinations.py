@@ -145,6 +145,12 @@ def test_once_let_go_a_stream_flows():
     assert reader.feed(words("Streaming")).forward == words("Streaming")
 
 
+def test_once_let_go_its_text_is_no_longer_kept():
+    reader = a_reader(POLLINATIONS, a_stream_request(), STREAM)
+    reader.feed(words("Hi, how are you?"))
+    assert reader._inner.text == ""
+
+
 def test_the_preamble_passes_before_anything_is_said():
     assert a_reader(POLLINATIONS, a_stream_request(), UNSTORED_STREAM).feed(b": ping\n\n").forward == b": ping\n\n"
 

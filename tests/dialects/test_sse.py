@@ -103,6 +103,12 @@ def test_no_byte_is_lost_or_made_up(pieces):
     assert (raw + rest.raw if rest else raw).startswith(stream)
 
 
+@pytest.mark.parametrize("begun", [b"data: x\n", b"event: e\n", b"event: e\ndata: x\n", b"data: x", b": c\n"])
+def test_what_had_begun_is_read_once(begun):
+    rest = b"\ndata: y\n\n"
+    assert split([begun, rest, b": c\n\n", b"data: z\n\n"]) == split([begun + rest + b": c\n\ndata: z\n\n"])
+
+
 def test_a_bare_cr_stream_is_not_held_up():
     assert split([b"data: x\r\r"]) == [Event(b"data: x\r\r", b"x")]
 

@@ -1,0 +1,214 @@
+"""Chunks that are matched many at a time are judged as if each had been parsed, however the stream is cut."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from dialect_cases import DONE, ROLE, STOP, USAGE, a_stream_request, chunk, data
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.dialects.chat_stream import ChatGrammar
+from proxy.dialects.openai import OPENAI_SIGNALS
+from proxy.dialects.plain_chunk import holes
+from proxy.dialects.stencil import NOTHING, Stencil
+from proxy.dialects.stream import EventReader
+
+PLAIN = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
+PADDED = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"}}],"usage":null,"obfuscation":"%s"}'
+
+
+def stencil(text: str, shown: str | None = None) -> Stencil:
+    return Stencil(text.encode(), holes(text.encode()), shown and shown.encode())
+
+
+def events(form: str, *texts: str | tuple[str, ...]) -> bytes:
+    return b"".join(b"data: " + (form % text).encode("utf-8", "surrogatepass") + b"\n\n" for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        (PLAIN, ["a"]),
+        (PLAIN, ["a", "bc", r"\n", r"\"usage\"", "é漢🙂", r"\\", "data: "]),
+        (PLAIN, ["},{"] * 300),
+        (PADDED, [("a", "xyz")]),
+        (PADDED, [("a", "xyz"), ("b", ""), (r"\"", "x")]),
+        (
+            '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"%s"}}]}}]}',
+            ["{", r"\"a\":"],
+        ),
+        ('{"choices":[{"index":0,"delta":{"content":null,"reasoning_content":"%s"}}]}', ["Hm", "m"]),
+        ('{"choices": [{"text": "%s", "index": 0, "finish_reason": null}], "model": "m"}', ["a", "b"]),
+    ],
+)
+def test_a_run_of_plain_chunks_is_one_match(form, texts):
+    run = events(form, *texts)
+    assert stencil(form % texts[0]).run(run) == (run, len(run))
+
+
+def test_the_run_ends_where_the_last_of_its_chunks_does():
+    run = events(PLAIN, "a", "b")
+    for rest in (data(STOP), data(DONE), b"data: {", b": ping\n\n", b"\n", events(PLAIN, "c")[:-1]):
+        assert stencil(PLAIN % "x").run(run + rest) == (run, len(run))
+
+
+@pytest.mark.parametrize("form", [PLAIN.replace("}]}", '}],"usage":null}'), PADDED])
+def test_usage_that_nobody_asked_for_is_not_shown(form):
+    texts = [("a", "p"), ("b", "")] if form is PADDED else ["a", "b"]
+    silent = form.replace(',"usage":null', "")
+    run = events(form, *texts)
+    assert stencil(form % texts[0], silent % texts[0]).run(run) == (events(silent, *texts), len(run))
+
+
+BETWEEN = '"}}],"usage":null,"obfuscation":"'
+
+
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        (PLAIN, [""]),
+        (PLAIN, ["a", ""]),
+        (PLAIN, ["\\"]),
+        (PLAIN, ["a\\", "nb"]),  # no escape may begin in one text and end in the next
+        (PLAIN, ["\\x"]),
+        (PLAIN, ['a"']),
+        (PLAIN, ['a","refusal":"b']),
+        (PLAIN, ["a\nb"]),
+        (PLAIN, ["a\rb"]),
+        (PLAIN, ["a\n\ndata: b"]),
+        (PLAIN, ['a"}}],"error":{"code":500}}\n\ndata: {"x":"', "b"]),
+        (PLAIN, ["\ud83d"]),
+        (PLAIN, ["a", "\x00"]),
+        (PADDED, [("a\r", "b")]),
+        (PADDED, [("", "b")]),
+        (PADDED, [("a" + BETWEEN + "b", "c"), ("d", "e")]),
+    ],
+)
+def test_what_is_no_text_is_no_match(form, texts):
+    known = stencil(form % (("x", "y") if form is PADDED else "x"))
+    assert known.run(events(form, *texts)) == NOTHING
+
+
+def test_a_carriage_return_does_not_stand_for_what_is_between_two_texts():
+    odd = events(PADDED, ("a", "b")).replace(BETWEEN.encode(), b"\r")
+    assert stencil(PADDED % ("x", "y")).run(odd) == NOTHING
+
+
+def test_two_paddings_in_one_chunk_do_not_make_up_for_none_in_another():
+    odd = events(PADDED, ("a", "b" + BETWEEN + "c")) + events(PADDED, ("d", "e")).replace(BETWEEN.encode(), b"")
+    assert stencil(PADDED % ("x", "y")).run(odd) == NOTHING
+
+
+class Parsing(ChatGrammar):
+    """The same grammar, which parses whatever comes."""
+
+    def skim(self, data):
+        return NOTHING
+
+    def glance(self, event):
+        return None
+
+
+def both(pieces, *, wants_usage, keep_text):
+    """Read a stream with and without the short cuts; tell what came of each piece, and what is known after."""
+    for grammar_of in (ChatGrammar, Parsing):
+        grammar = grammar_of(a_stream_request(wants_usage=wants_usage), OPENAI_SIGNALS, keep_text=keep_text)
+        reader = EventReader(grammar, OPENAI_SIGNALS)
+        steps = []
+        for piece in pieces:
+            steps.append(reader.feed(piece))
+            if steps[-1].ended or steps[-1].failure:
+                break
+        else:
+            steps.append(reader.close())
+        yield steps, reader.facts, reader.text, grammar.verdict()
+
+
+def same_judgement(pieces, *, wants_usage=False, keep_text=False):
+    quick, slow = both(pieces, wants_usage=wants_usage, keep_text=keep_text)
+    assert quick == slow
+
+
+def cut(stream, places):
+    ends = sorted({place % (len(stream) + 1) for place in places} | {0, len(stream)})
+    return [stream[start:end] for start, end in pairwise(ends)]
+
+
+TEXTS = st.sampled_from(
+    ["a", " word", r"\n", r"\"", "\\", "é", "漢", "", '"', r"\u00e9", r"\ud83d", '"}]}', "\x01", "[DONE]"]
+)
+FORMS = [
+    PLAIN,
+    PLAIN.replace("}]}", '}],"usage":null}'),
+    PADDED.replace('"obfuscation":"%s"', '"obfuscation":"x"'),
+    PLAIN.replace('"c"', '"d"'),
+    PLAIN.replace("null", '"stop"'),
+    PLAIN.replace("content", "reasoning_content"),
+    '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"%s"}}]}}]}',
+    json.dumps(chunk({"content": "%s"})),
+]
+OTHERS = [
+    data(ROLE),
+    data(STOP),
+    data(USAGE),
+    data(DONE),
+    data({"error": {"message": "x", "code": 429}}),
+    b": ping\n\n",
+    b"\n",
+    b"id: 1\n\n",
+    b"event: error\n",
+    b"data: {",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\r",
+]
+# Most chunks of a stream are alike, so a stream here has a favourite.
+BITS = st.sampled_from(FORMS).flatmap(
+    lambda form: st.lists(
+        TEXTS.map(lambda text: events(form, text))
+        | TEXTS.map(lambda text: events(form, text))
+        | st.lists(TEXTS, max_size=4).map(lambda texts: events(form, *texts))
+        | st.builds(events, st.sampled_from(FORMS), TEXTS)
+        | st.sampled_from(OTHERS),
+        max_size=12,
+    )
+)
+CUTS = st.lists(st.integers(0, 3000), max_size=6)
+ENDINGS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
+
+
+@settings(max_examples=500, deadline=None)
+@given(BITS, CUTS, ENDINGS, st.booleans(), st.booleans())
+@example([data(ROLE), events(FORMS[-1], "a"), events(FORMS[-1], "b")], [], b"\n", False, False)  # noqa: FBT003
+def test_the_short_cuts_change_nothing(bits, cuts, ending, wants_usage, keep_text):
+    stream = data(ROLE) + b"".join(bits)
+    pieces = cut(stream.replace(b"\n", ending), cuts)
+    same_judgement(pieces, wants_usage=wants_usage, keep_text=keep_text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=3)), max_size=3), CUTS, st.sampled_from(FORMS))
+def test_the_short_cuts_change_nothing_in_a_damaged_stream(damage, cuts, form):
+    stream = bytearray(data(ROLE) + events(form, *["a", "bc", r"\n"] * 4) + data(STOP, DONE))
+    for at, replacement in damage:
+        stream[at % len(stream) : at % len(stream) + len(replacement)] = replacement
+    same_judgement(cut(bytes(stream), cuts))
+
+
+PADDINGS = st.sampled_from(["", "x", "xyz", r"\"", '"', BETWEEN, "\r"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(TEXTS | st.just(BETWEEN), PADDINGS), max_size=8), CUTS, st.booleans())
+def test_padding_is_passed_on_as_it_came(texts, cuts, wants_usage):
+    same_judgement(cut(data(ROLE) + events(PADDED, *texts), cuts), wants_usage=wants_usage)
+
+
+def test_every_cut_of_a_stream_is_judged_alike():
+    form = FORMS[1]
+    stream = data(ROLE) + events(form, "a", "é", r"\n", "b") + data(STOP, USAGE, DONE)
+    for at in range(len(stream)):
+        same_judgement([stream[:at], stream[at:]])
+        same_judgement([stream[:at], stream[at : at + 9], stream[at + 9 :]])
+    same_judgement([stream[at : at + 1] for at in range(len(stream))])
