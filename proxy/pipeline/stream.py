@@ -98,15 +98,14 @@ class StreamBody:
             else:
                 self._watch.resume()
                 try:
-                    data = await self._next()
+                    data = await (self._next() if self._keepalive else self._upstream.read_some())
                 except AttemptError as error:
                     return self._break(self._watch.verdict or error.failure)
-                self._watch.pause()
                 if data is None:
+                    self._watch.pause(output=False)
                     return KEEPALIVE_COMMENT
                 fed = self._reader.feed(data) if data else self._reader.close()
-            if fed.output:
-                self._watch.progress()
+            self._watch.pause(output=fed.output)
             if fed.failure is not None:
                 return fed.forward + self._break(fed.failure)
             if fed.ended:
@@ -134,8 +133,6 @@ class StreamBody:
 
     async def _next(self) -> bytes | None:
         """Return the upstream's next bytes, or None when it is time for a keep-alive."""
-        if not self._keepalive:
-            return await self._upstream.read_some()
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._upstream.read_some())
         done, _ = await asyncio.wait({self._pending}, timeout=self._keepalive)

@@ -19,9 +19,10 @@ class Watch:
         "_clock",
         "_due",
         "_idle",
+        "_left",
         "_limit",
         "_loop",
-        "_paused_at",
+        "_reading",
         "_settlement",
         "_timer",
         "_upstream",
@@ -36,8 +37,10 @@ class Watch:
         self._idle = settlement.call.policy.timeouts.idle
         self._loop = asyncio.get_running_loop()
         self._limit = settlement.first_output_by
-        """When output must have been seen; moves on by the length of every pause."""
-        self._paused_at: float | None = self._clock.now()
+        """When output must have been seen, while somebody reads."""
+        self._left = self._limit - self._clock.now()
+        """Seconds that are left until then, while nobody reads."""
+        self._reading = False
         self.verdict: Failure | None = None
         """Why it ended the stream."""
         self.blames_provider = True
@@ -46,28 +49,20 @@ class Watch:
         self._timer = self._loop.call_at(self._due, self._look)
 
     def resume(self) -> None:
-        """Somebody reads."""
-        if self._paused_at is None:
-            return
-        self._limit += self._clock.now() - self._paused_at
-        self._paused_at = None
-        if self._limit < self._due:
+        """Somebody reads: the provider has the time left that it had when nobody did any more."""
+        limit = self._limit = self._clock.now() + self._left
+        self._reading = True
+        if limit < self._due:
             self._timer.cancel()
-            self._sleep_until(self._limit)
+            self._sleep_until(limit)
 
-    def pause(self) -> None:
-        """Nobody reads until `resume`."""
-        self._paused_at = self._clock.now()
-
-    def progress(self) -> None:
-        """Real output was seen."""
+    def pause(self, *, output: bool) -> None:
+        """A read is over, and nobody reads until `resume`; `output`: real output was seen."""
         now = self._clock.now()
-        self._limit = now + self._idle
-        if self._paused_at is not None:
-            self._paused_at = now
-        attempt = self._settlement.attempt
-        if attempt.first_output_at is None:
-            attempt.first_output_at = now
+        self._reading = False
+        self._left = self._idle if output else self._limit - now
+        if output and self._settlement.attempt.first_output_at is None:
+            self._settlement.attempt.first_output_at = now
             self._settlement.call.record.first_output_at = now
 
     def stop(self) -> None:
@@ -76,7 +71,7 @@ class Watch:
 
     def _look(self) -> None:
         now, deadline = self._clock.now(), self._settlement.call.deadline
-        due = deadline if self._paused_at is not None else min(self._limit, deadline)
+        due = min(self._limit, deadline) if self._reading else deadline
         if now < due:
             self._sleep_until(due)
             return

@@ -102,10 +102,14 @@ class Exchange:
         if self._connection.transport is not None:
             self._connection.transport.abort()
 
+    @property
+    def behind(self) -> bool:
+        """Whether the client has no room for more at the moment."""
+        return self._connection.writing_paused
+
     async def drained(self) -> None:
         """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
-        if self._connection.writing_paused:
-            await self._connection.room()
+        await self._connection.room()
 
     def _head(self, reply: Reply, framing: str) -> bytes:
         self.closing = self.closing or self._connection.leaving

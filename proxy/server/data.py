@@ -98,7 +98,8 @@ class DataListener:
         reply.headers |= reply_headers(record, self._clock.now())
         if reply.stream is None:
             exchange.answer(reply)
-            await exchange.drained()
+            if exchange.behind:
+                await exchange.drained()
         else:
             exchange.begin(reply)
             await _pump(exchange, reply.stream)
@@ -118,7 +119,8 @@ async def _pump(exchange: Exchange, stream: Body) -> None:
     """Take a piece only when the client has room for it."""
     while piece := await stream.read():
         exchange.write(piece)
-        await exchange.drained()
+        if exchange.behind:
+            await exchange.drained()
     if stream.aborted:
         exchange.abort()
     else:
