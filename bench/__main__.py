@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.ground import CouldNotMeasure, prepared
 from bench.machine import describe, raise_descriptor_limit
-from bench.performance import Result, perform
+from bench.performance import perform
 from bench.plays import Play, repertoire
 from bench.report import document, markdown
 
@@ -24,15 +24,19 @@ Measure sidestep beside a bare aiohttp pass-through, and beside whichever other 
   make bench ARGS="--only plain --contestants sidestep"         the yardstick plays along
   make soak                                                     two million mixed requests: drift, leaks, lag
 
-Needs Linux, two cores and a C compiler (Debian: apt-get install gcc libc6-dev). bench/others.py says how to install others.
-Exits with 1 when something could not be measured or an answer of ours was wrong; never for being slow."""
+Needs Linux, two cores and a C compiler (Debian: apt-get install gcc libc6-dev). bench/others.py says how to install
+others. Exits with 1 when something could not be measured or an answer of ours was wrong, never for being slow."""
 
 
 def arguments() -> argparse.Namespace:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(prog="bench", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="bench", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--list", action="store_true", help="list the plays and end")
-    parser.add_argument("--only", default="", metavar="PLAYS", help="plays, by comma; `plain` is all that begin with it")
+    parser.add_argument(
+        "--only", default="", metavar="PLAYS", help="plays, by comma; `plain` is all that begin with it"
+    )
     parser.add_argument("--contestants", default="", metavar="NAMES", help="who takes part, by comma; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody has a turn (3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a turn takes (4)")
@@ -64,13 +68,12 @@ def main() -> int:
         return 0
     end_on_termination()
     raise_descriptor_limit()
-    results: list[Result] = []
+    machine = describe()
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, prepared(Path(folder)) as ground:
         os.sched_setaffinity(0, ground.cores.load)
-        for play in plays:
-            results.append(perform(play, ground, wanted.rounds, names(wanted.contestants), say))
-    told = document(results, describe(), shlex.join(["python", "-m", "bench", *sys.argv[1:]]), at)
+        results = [perform(play, ground, wanted.rounds, names(wanted.contestants), say) for play in plays]
+    told = document(results, machine, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), at)
     print(markdown(told))
     if wanted.json:
         wanted.json.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Who is measured: a program, where it listens, and how it is started and found to be well. Ours: yardstick and sidestep."""
+"""Who is measured: a program, where it listens, how it is started and found to be well. Ours: yardstick and sidestep."""
 
 import shutil
 import sys
@@ -117,7 +117,7 @@ def yardstick(ground: Ground) -> Contestant:
     return Contestant("yardstick", command, port, frozenset(ground.cores.proxy), ours=True)
 
 
-def sidestep(  # noqa: PLR0913  one word for each way in which a play may want it
+def sidestep(
     ground: Ground,
     name: str = "sidestep",
     *,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from bench.processes import Program
 
@@ -141,7 +142,7 @@ class Asking:
             return output
         raise CouldNotMeasure(f"the load did not end within {within:.0f} s")
 
-    def __enter__(self) -> "Asking":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

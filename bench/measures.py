@@ -4,6 +4,7 @@ Rates count what came within the time that was given; processor time and wrong a
 """
 
 import json
+import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,8 +17,13 @@ Measure = Callable[[Ground, Started], Figures]
 
 WRONG = "wrong answers"
 BUSY = "load core busy, %"
+KEPT = "connections kept"
+BROKEN = "broken streams"
+EXPORTED = "spans exported per request"
+DROPPED = "spans dropped per request"
 STREAM_EVENTS = 100
 IDLE_CONNECTIONS = 10_000
+"""Or as many as there may be descriptors, where a proxy keeps a second one free for each."""
 SLOW_STREAMS = 1_000
 SPANS_SETTLE = 6.0
 """Seconds after which the last batch of spans has been sent: OpenTelemetry sends every 5 s."""
@@ -69,11 +75,15 @@ def paced(count: int, seconds: float) -> Measure:
         figures = {"events/s": totals.events_in_time / totals.seconds}
         if started.program:
             figures["CPU ms per 1,000 events"] = per(cpu * 1e6, totals.events)
-        return figures | {
-            "first event p50, ms": totals.first_ms["p50"],
-            "gap p50, ms": totals.gap_ms["p50"],
-            "gap p99, ms": totals.gap_ms["p99"],
-        } | checked(asked)
+        return (
+            figures
+            | {
+                "first event p50, ms": totals.first_ms["p50"],
+                "gap p50, ms": totals.gap_ms["p50"],
+                "gap p99, ms": totals.gap_ms["p99"],
+            }
+            | checked(asked)
+        )
 
     return measure
 
@@ -94,7 +104,7 @@ def slow(ground: Ground, started: Started) -> Figures:
         "peak RSS, MB": peak / 1e6,
         "RSS per stream, KB": (peak - idle) / SLOW_STREAMS / 1e3,
         "CPU ms per 1,000 events": per(cpu * 1e6, asked.totals.events),
-        "broken streams": float(asked.totals.wrong),
+        BROKEN: float(asked.totals.wrong),
     } | checked(asked)
 
 
@@ -105,7 +115,8 @@ def idle_connections(ground: Ground, started: Started) -> Figures:
     before = started.running.rss()
     contestant = started.contestant
     words = [f"header={header}" for header in contestant.headers]
-    command = ground.load(*words, port=contestant.port, connections=IDLE_CONNECTIONS, requests=IDLE_CONNECTIONS, hold=1)
+    count = min(IDLE_CONNECTIONS, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200) // 2)
+    command = ground.load(*words, port=contestant.port, connections=count, requests=count, hold=1)
     with Asking(command, ground.cores.load) as asking:
         totals = parse_totals(read_line(asking.process))
         time.sleep(1)
@@ -114,7 +125,7 @@ def idle_connections(ground: Ground, started: Started) -> Figures:
     return {
         "RSS over idle, MB": (after - before) / 1e6,
         "KB per connection": per((after - before) / 1e3, kept),
-        "connections kept": float(kept),
+        KEPT: float(kept),
         WRONG: float(totals.wrong),
     }
 
@@ -130,10 +141,8 @@ def tracing(seconds: float) -> Measure:
         return {
             "requests/s": totals.in_time / totals.seconds,
             "CPU ms per request": per(cpu * 1000, totals.answered),
-            "spans exported per request": per(ground.spans() - taken, totals.answered),
-            "spans dropped per request": per(
-                started.metric("sidestep_spans_dropped_total") - dropped, totals.answered
-            ),
+            EXPORTED: per(ground.spans() - taken, totals.answered),
+            DROPPED: per(started.metric("sidestep_spans_dropped_total") - dropped, totals.answered),
         } | checked(asked)
 
     return measure

@@ -102,8 +102,18 @@ def envoy(ground: Ground) -> Contestant | None:
 
 
 def litellm(ground: Ground) -> Contestant | None:
-    words = ("--config", "{file}", "--host", "127.0.0.1", "--port", "{port}", "--num_workers", "1")
-    words += ("--keepalive_timeout", "300")
+    words = (
+        "--config",
+        "{file}",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "--num_workers",
+        "1",
+        "--keepalive_timeout",
+        "300",
+    )
     environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
     environment["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"  # it listens on 127.0.0.1 only
     return configured(ground, "litellm", LITELLM, *words, ending=".yaml", environment=environment)
@@ -126,7 +136,12 @@ def portkey(ground: Ground) -> Contestant | None:
 
 
 def configured(
-    ground: Ground, name: str, configuration: str, *words: str, ending: str = ".conf", environment: dict[str, str] | None = None
+    ground: Ground,
+    name: str,
+    configuration: str,
+    *words: str,
+    ending: str = ".conf",
+    environment: dict[str, str] | None = None,
 ) -> Contestant | None:
     """A program that reads a file."""
     binary = program(name)

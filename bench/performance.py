@@ -1,5 +1,6 @@
-"""The performance of a play: who takes part starts, everybody has a turn in every round, and what came of it is noted."""
+"""The performance of a play: who takes part starts, everybody has a turn in every round, and the figures are noted."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ class Result:
         for name, value in figures.items():
             kept.setdefault(name, []).append(value)
         if contestant.ours and figures.get(measures.WRONG):
-            self.troubles.append(f"{self.play.name}: {contestant.name} gave {figures[measures.WRONG]:.0f} wrong answers")
+            self.troubles.append(
+                f"{self.play.name}: {contestant.name} gave {figures[measures.WRONG]:.0f} wrong answers"
+            )
 
     def blame(self, contestant: Contestant, error: Exception) -> None:
         """Say why somebody has no figures from now on."""
@@ -42,6 +45,7 @@ def perform(play: Play, ground: Ground, rounds: int, only: set[str], say: Say) -
     with ExitStack() as stack:
         playing = cast(play, play.lineup(ground), only)
         standing = {} if play.fresh else warmed_up(ground, playing, result, stack)
+        time.sleep(play.rest)
         playing = [each for each in playing if play.fresh or each.name in standing]
         for number in range(rounds):
             found: dict[str, Figures] = {}
@@ -59,7 +63,7 @@ def perform(play: Play, ground: Ground, rounds: int, only: set[str], say: Say) -
 
 
 def cast(play: Play, lineup: list[Contestant], only: set[str]) -> list[Contestant]:
-    """Whoever is wanted, and with them whom they are compared with. A play that knows none of these names has its own."""
+    """Whoever is wanted, and whom they are compared with. A play that knows none of these names plays as it is."""
     if not only & {each.name for each in lineup}:
         return lineup
     return [each for each in lineup if each.name in only or each.name == play.baseline or not each.command]

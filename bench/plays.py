@@ -9,6 +9,10 @@ from bench.ground import Ground
 from bench.measures import Figures, Measure
 from bench.others import OTHERS
 
+WORKERS = (
+    "One and two workers; plain questions, 64 at a time. On fewer than four cores the second shares one with the load: "
+    "there, only CPU per request tells what it would bring"
+)
 Lineup = Callable[[Ground], list[Contestant]]
 
 
@@ -24,6 +28,8 @@ class Play:
     measure: Measure
     fresh: bool = False
     """Every round begins with a new process: what an earlier one left in memory would count."""
+    rest: float = 0.0
+    """Seconds between the warm-up and the first round."""
     compare: Callable[[dict[str, Figures]], None] = lambda _: None
     """Adds figures that follow from those of all contestants of a round."""
 
@@ -84,10 +90,17 @@ def repertoire(seconds: float) -> list[Play]:
             "yardstick",
             measures.paced(100, seconds),
         ),
-        Play("slow", "1,000 streams of one event a second, for 10 s", side_by_side, "yardstick", measures.slow, fresh=True),
+        Play(
+            "slow",
+            "1,000 streams of one event a second, for 10 s",
+            side_by_side,
+            "yardstick",
+            measures.slow,
+            fresh=True,
+        ),
         Play(
             "idle",
-            "10,000 connections that have asked once and stay open",
+            "10,000 connections (or what the descriptor limit allows) that have asked once and stay open",
             side_by_side,
             "yardstick",
             measures.idle_connections,
@@ -106,12 +119,12 @@ def repertoire(seconds: float) -> list[Play]:
             sampling,
             "no traces",
             measures.tracing(seconds),
+            rest=measures.SPANS_SETTLE,
         ),
         Play("start", "Start to first answer, and idle memory", side_by_side, "yardstick", measures.start, fresh=True),
         Play(
             "workers",
-            "One and two workers; plain questions, 64 at a time. On fewer than four cores they share one with the load: "
-            "then CPU per request tells what a second core would bring",
+            WORKERS,
             crews,
             "1 worker",
             measures.plain(64, seconds),

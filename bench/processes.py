@@ -1,4 +1,4 @@
-"""Programs that are measured: each in a session of its own, so that what they start is counted, and ended, with them."""
+"""Programs that are measured: each in a session of its own, so that what it starts is counted, and ended, with it."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def parse_stat(text: str) -> Process:
 def family(leader: int, everybody: Iterable[Process]) -> list[Process]:
     """All live processes of the leader's session, and the descendants of these, in whichever session."""
     living = [process for process in everybody if process.state not in "ZX"]
-    found = {process.pid: process for process in living if process.session == leader or process.pid == leader}
+    found = {process.pid: process for process in living if leader in (process.session, process.pid)}
     grown = True
     while grown:
         more = {p.pid: p for p in living if p.parent in found and p.pid not in found}
@@ -67,7 +67,11 @@ class Program:
     """One running program with everything that it has started. Leaving the block ends it all."""
 
     def __init__(
-        self, command: Sequence[str], cores: set[int], environment: Mapping[str, str] | None = None, log: Path | None = None
+        self,
+        command: Sequence[str],
+        cores: set[int],
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         mine = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cores)  # a child inherits it from its first instruction on
@@ -99,7 +103,7 @@ class Program:
         return sum(process.threads for process in self.members())
 
     def descriptors(self) -> int:
-        return sum(len(os.listdir(f"/proc/{process.pid}/fd")) for process in self.members())
+        return sum(len(list(Path(f"/proc/{process.pid}/fd").iterdir())) for process in self.members())
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -113,7 +117,9 @@ class Program:
                 self.process.wait(ORDERLY_END)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        while left := [p for p in everybody() if p.state not in "ZX" and (p.pid in known or p.session == self.process.pid)]:
+        while left := [
+            p for p in everybody() if p.state not in "ZX" and (p.pid in known or p.session == self.process.pid)
+        ]:
             for process in left:
                 try:
                     os.kill(process.pid, signal.SIGKILL)

@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.figures import ratio, tell
-from bench.measures import BUSY, WRONG
+from bench.measures import BROKEN, BUSY, DROPPED, EXPORTED, KEPT, WRONG
 from bench.performance import Result
 
 SATURATED = 90.0
 """Percent of its core that the load may use before a rate is called a lower bound."""
 RATES = {"requests/s", "events/s"}
+NOT_COMPARED = {BUSY, WRONG, BROKEN, KEPT, EXPORTED, DROPPED}
 HEAD = """\
-Each cell: the ratio to **{baseline}** (median of the ratios round by round), the median, and in brackets the least and the
-most of {rounds}."""
+Each cell: the ratio to **{baseline}** (median of the ratios round by round), the median, and in brackets the least and
+the most of {rounds}."""
 NOTE = """\
-`>` marks a rate at which the load and the upstream had used up their own core: the proxy itself could do more. Every answer
-is checked; where one was wrong, a row says so."""
+`>` marks a rate at which the load and the upstream had used up their own core: the proxy itself could do more. Every
+answer is checked; where one was wrong, a row says so."""
 
 
 def document(results: Sequence[Result], machine: Mapping[str, str], command: str, at: str) -> dict[str, Any]:
@@ -45,7 +46,13 @@ def document(results: Sequence[Result], machine: Mapping[str, str], command: str
 def summary(series: Sequence[float], base: Sequence[float]) -> dict[str, Any]:
     """One figure of one contestant."""
     told = tell(series)
-    return {"median": told.median, "min": told.least, "max": told.most, "ratio": ratio(series, base), "rounds": [*series]}
+    return {
+        "median": told.median,
+        "min": told.least,
+        "max": told.most,
+        "ratio": ratio(series, base),
+        "rounds": [*series],
+    }
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -81,8 +88,10 @@ def cell(figure: str, told: Mapping[str, Any], *, with_ratio: bool) -> str:
         return "-"
     found = told[figure]
     lower_bound = figure in RATES and told.get(BUSY, {}).get("median", 0.0) >= SATURATED
-    text = f"{number(found['median'])} ({number(found['min'])} to {number(found['max'])})"
-    if figure in {BUSY, WRONG} or not with_ratio or found["ratio"] is None:
+    text = number(found["median"])
+    if len(found["rounds"]) > 1:
+        text += f" ({number(found['min'])} to {number(found['max'])})"
+    if figure in NOT_COMPARED or not with_ratio or found["ratio"] is None:
         return f"> {text}" if lower_bound else text
     return f"{'> ' if lower_bound else ''}**{found['ratio']:.2f}** {text}"
 
