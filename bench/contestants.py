@@ -1,4 +1,4 @@
-"""Who is measured: a program, where it listens, how it is started and found to be well. Ours: yardstick and sidestep."""
+"""Who is measured: a program, where it listens, how it is started and found to be well. Ours: yardstick, sidestep."""
 
 import shutil
 import sys

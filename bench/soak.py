@@ -29,7 +29,9 @@ PROBE_MS = 50
 """Milliseconds between two questions for /livez."""
 WARM_UP_REQUESTS = 5_000
 REST = 40.0
-"""Seconds from the warm-up to the baseline: connections to providers are kept for 15 to 30 s. That to the collector stays."""
+"""Seconds from the warm-up to the baseline: connections to providers are kept for up to 30 s."""
+SHORTEST = 0.5
+"""Seconds that a sample must stand for; the last one may be shorter."""
 SETTLE = 90.0
 """Seconds after the last request within which everything must be back at the baseline."""
 
@@ -119,6 +121,8 @@ def soak(ground: Ground, ready: Started, wanted: argparse.Namespace) -> tuple[li
             told = json.loads(line)
             if "second" not in told:
                 return samples, parse_totals(line)
+            if samples and told["second"] - samples[-1].second < SHORTEST:
+                continue
             samples.append(sample(ready, told, samples[-1] if samples else None))
             if len(samples) % 10 == 0:
                 say(f"{samples[-1].answered:,} of {wanted.requests:,} requests, {samples[-1].rss / 1e6:.1f} MB")
