@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real faults fuzz bench check fmt clean
+.PHONY: help demo run test test-real faults fuzz bench soak check fmt clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,8 +29,11 @@ faults: $(STAMP) ## the fault laboratory: break everything, hold it to its promi
 fuzz: $(STAMP) ## a hundred thousand mutated inputs for every reader of foreign bytes; ARGS="--cases 1000000 --only sse"
 	@PYTHONPATH=tests $(BIN)/python -m lab.fuzz $(ARGS)
 
-bench: $(STAMP) ## side by side with a bare aiohttp pass-through (and nginx): needs wrk and a C compiler
-	@$(BIN)/python bench/run.py $(ARGS)
+bench: $(STAMP) ## side by side with a bare aiohttp pass-through, and with what else is installed: needs a C compiler
+	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(STAMP) ## two million mixed requests to one sidestep: memory, descriptors, lag; ARGS="--requests 100000"
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types
 	@$(BIN)/ruff check .
