@@ -1,20 +1,22 @@
-"""One connection to a provider: one question at a time, a head and a body for each, and a single clock over both."""
+"""One connection to a provider: one question at a time, head and body of each answer, and a single clock over both.
+
+The parser is llhttp, strict, through httptools: it hands the bytes of a body on as they come, where aiohttp's own makes
+a reader, a map of headers and a message object for every answer. What llhttp does not bound is bounded here.
+"""
 
 import asyncio
 from collections.abc import Callable
 from math import inf
+from typing import cast
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
-from aiohttp.http import HttpResponseParser
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 READ_BUFFER = 16 * 1024
-"""Bytes per connection before the upstream is told to wait; aiohttp's 256 KiB would cost 1.3 MB for a slow stream."""
-MAX_HEADER = 32 * 1024
+"""Bytes per connection before the provider is told to wait; it may wait again when half of them are left."""
+MAX_HEAD = 32 * 1024
+"""Bytes until a head is complete, interim answers included; also of what frames a body between two pieces of it."""
 MAX_HEADERS = 256
 
 
@@ -22,48 +24,95 @@ class TooLateError(Exception):
     """The time that an answer had is over; raised by whoever waited for it."""
 
 
-class UpstreamConnection(ResponseHandler):
-    """aiohttp's own response protocol, less what only a `ClientSession` needs.
+class MalformedError(Exception):
+    """What the provider sent is no HTTP/1.1 answer."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Asks, and hands out what comes.
 
     Its clock is a number: an exchange moves it, and the timer, when it fires, looks at it and sleeps on. So a timer is
     made once in a while and not once for every question. At rest the same clock ends the connection's keep-alive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+        self.transport: asyncio.Transport | None = None
         self.lease: Connection | None = None
         """What the connector gave out; closing it closes the connection."""
         self.answers = 0
-        """How many were read: a connection that has answered before may be closed already."""
+        """How many were begun: a connection that has answered before may be closed already."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        """Of the answer; names are lower-case, and the first of several counts."""
+        self.complete = False
+        """Whether all of the answer has come."""
         self.when_lost: Callable[[UpstreamConnection], object] | None = None
         """Told when it ends at rest."""
+        self._loop = loop
+        self._parser = HttpResponseParser(self)
+        self._asked = False
+        self._head_came = False
+        self._until_closed = False
+        """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
+        self._keep = True
+        self._surplus = False
+        self._overhead = 0
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._due = inf
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
 
+    # What its holder does
+
     def ask(self, request: bytes, until: float) -> None:
         """Write a request whose answer, head and body, must have come `until` then (the loop's time).
 
-        `read` gives the heads that come. It raises TooLateError, aiohttp's connection errors, and HttpProcessingError
-        for what is not HTTP. Here ServerDisconnectedError is raised when the connection is known to be closed.
+        Raises ServerDisconnectedError when the connection is known to be closed.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
             raise aiohttp.ServerDisconnectedError
-        self._parser = HttpResponseParser(
-            self,
-            self._loop,
-            READ_BUFFER,
-            payload_exception=aiohttp.ClientPayloadError,
-            response_with_body=True,
-            read_until_eof=True,
-            auto_decompress=False,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
-        )
+        self._asked, self._head_came, self.complete = True, False, False
+        self._overhead = 0
+        self.headers = {}
         self.end_by(until)
         transport.write(request)
+
+    async def head(self) -> None:
+        """Wait until `status` and `headers` are those of the answer. Interim ones (1xx) are skipped.
+
+        Raises TooLateError, MalformedError, and aiohttp's errors for a connection that was lost.
+        """
+        while not self._head_came:
+            await self._news()
+        self.answers += 1
+
+    async def read(self, limit: int) -> bytes:
+        """Return the next bytes of the body, at most so many, and `b""` when it is complete. Raises as `head`."""
+        while not self._size:
+            if self.complete:
+                return b""
+            await self._news()
+        return self.take(limit)
+
+    def take(self, limit: int) -> bytes:
+        """Return what has come of the body, at most so many bytes."""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if len(data) > limit:
+            pieces.append(data[limit:])
+            data = data[:limit]
+        self._size -= len(data)
+        if self._paused and self._size <= READ_BUFFER // 2:
+            self._paused = False
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+        return data
 
     def end_by(self, due: float) -> None:
         """From now on, whoever waits at this time is told that it is too late; `inf`: no clock runs."""
@@ -76,11 +125,18 @@ class UpstreamConnection(ResponseHandler):
 
     def rest(self, until: float, when_lost: "Callable[[UpstreamConnection], object]") -> None:
         """Wait for the next question, at most `until` then."""
+        self._asked = False
         self.when_lost = when_lost
         self.end_by(until)
 
+    def wake(self, error: Exception) -> None:
+        """Tell whoever waits, and whoever will, that nothing more comes."""
+        if self._error is None:
+            self._error = error
+        self._tell()
+
     def discard(self) -> None:
-        """Close it at once; whoever waits in a read is woken. Safe to call twice."""
+        """Close it at once. Safe to call twice."""
         self._due = inf
         if self._alarm is not None:
             self._alarm.cancel()
@@ -89,40 +145,130 @@ class UpstreamConnection(ResponseHandler):
         if lease is not None:
             lease.close()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse. What is not HTTP ends the connection; whoever waits for a head is told why."""
-        parser = self._parser
-        if parser is None or self._upgraded:
-            super().data_received(data)  # nobody asked for it, so the connection is not used again
-            return
-        try:
-            messages, self._upgraded, tail = parser.feed_data(data)
-        except HttpProcessingError as error:
-            if self.transport is not None:
-                self.transport.close()
-            self.set_exception(HttpProcessingError(code=error.code, message=error.message), error)
-            return
-        for message, payload in messages:
-            if message.should_close:
-                self._should_close = True
-            self._payload = payload
-            empty = message.code in EMPTY_BODY_STATUS_CODES
-            self.feed_data((message, EMPTY_PAYLOAD if empty else payload))
-        if tail:
-            super().data_received(tail)
+    @property
+    def finished(self) -> bool:
+        """Whether all of the answer has come and was read."""
+        return self.complete and not self._size
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  aiohttp's signature
-        """Aiohttp resumes after every piece that is read, whether it had paused or not; only the latter costs."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
+    @property
+    def reusable(self) -> bool:
+        """Whether it may be asked again: alive, in between two answers, and nothing came that was not asked for."""
+        transport = self.transport
+        return self._keep and self.complete and not self._size and transport is not None and not transport.is_closing()
+
+    # What the parser tells; a question was asked, or the connection is not used again
+
+    def on_message_begin(self) -> None:
+        """An answer begins. A second one to the same question is nobody's."""
+        self._surplus = self.complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer, which is not looked at."""
+        if self._head_came:
+            return
+        if len(self.headers) >= MAX_HEADERS:
+            raise MalformedError("too many headers")
+        self.headers.setdefault(name.decode("latin-1").lower(), value.rstrip(b" \t").decode("utf-8", "surrogateescape"))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if self._head_came:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self.headers = {}
+            return
+        self.status = status
+        self._head_came = True
+        self._keep = self._parser.should_keep_alive()
+        chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+        self._until_closed = not chunked and "content-length" not in self.headers
+
+    def on_body(self, piece: bytes) -> None:
+        """Some of the body."""
+        self._overhead = 0
+        if self.complete or not self._head_came:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > READ_BUFFER and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """The answer is whole; an interim one is not the answer."""
+        if self._head_came:
+            self.complete = True
+
+    # What the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse. What is not HTTP ends the connection; whoever waits is told why."""
+        if self.complete or not self._asked:
+            self._keep = False  # nobody asked for it
+            self._close()
+            return
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._refuse(error)
+        else:
+            if self._surplus or (self._overhead > MAX_HEAD and not self.complete):
+                self._refuse(None)
+        self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """At rest this is nobody's failure."""
-        super().connection_lost(exc)
+        """An answer that only this could end is complete; any other is not. At rest it is nobody's failure."""
+        self.transport = None
+        self._keep = False
+        if self._asked and not self.complete and self._error is None:
+            if self._head_came and self._until_closed and exc is None:
+                self.complete = True
+            elif self._head_came:
+                self._error = aiohttp.ClientPayloadError("the answer is not complete")
+            elif isinstance(exc, OSError):
+                self._error = aiohttp.ClientOSError(*exc.args)
+            else:
+                self._error = aiohttp.ServerDisconnectedError()
+        self._tell()
         if self.when_lost is not None:
             self.when_lost(self)
 
+    async def _news(self) -> None:
+        """Wait for more. Raises what has ended the answer already."""
+        if self._error is not None:
+            raise self._error
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _tell(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and (self._head_came or self._error is not None):
+            waiter.set_result(None)
+
+    def _refuse(self, cause: Exception | None) -> None:
+        """This is no answer: not HTTP, a head without an end, or more than was announced."""
+        self._error = MalformedError("the answer is not well-formed HTTP")
+        self._error.__cause__ = cause
+        self.complete = self._keep = False
+        self._pieces.clear()
+        self._size = 0
+        self._close()
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
     def _look(self) -> None:
+        """The timer fired: it is time, or the time has been moved."""
         self._alarm, self._alarm_at = None, inf
         if self._loop.time() < self._due:
             if self._due < inf:
@@ -131,9 +277,33 @@ class UpstreamConnection(ResponseHandler):
         self._due = inf
         if self.when_lost is not None:
             self.when_lost(self)
-            return
-        error = TooLateError()
-        payload = self._payload
-        if payload is not None and not payload.is_eof():
-            payload.set_exception(error)
-        self.set_exception(error)
+        else:
+            self.wake(TooLateError())
+
+    # What aiohttp's connector asks of a protocol
+
+    @property
+    def should_close(self) -> bool:
+        """It keeps no connection: those at rest are kept by the pool."""
+        return True
+
+    @property
+    def closed(self) -> "asyncio.Future[None] | None":
+        """Nobody waits for its end."""
+        return None
+
+    def is_connected(self) -> bool:
+        """Whether it is open."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    def close(self) -> None:
+        """Close the socket."""
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.close()
+
+    def abort(self) -> None:
+        """Reset it."""
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.abort()

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import ssl
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import aiohttp
 from yarl import URL
@@ -47,7 +48,7 @@ class Pool:
     def __init__(self, tls: Tls) -> None:
         self._connector = aiohttp.TCPConnector(limit=0, ssl=_ssl_context(tls), ttl_dns_cache=DNS_TTL, force_close=True)
         loop = asyncio.get_running_loop()
-        self._connector._factory = functools.partial(UpstreamConnection, loop)  # type: ignore[assignment]  # noqa: SLF001
+        self._connector._factory = cast("Any", functools.partial(UpstreamConnection, loop))  # noqa: SLF001
         self._loop = loop
         self._origins: dict[str, Origin] = {}
 
@@ -70,7 +71,7 @@ class Pool:
         while resting:
             connection, _ = resting.popitem()
             connection.when_lost = None
-            if connection.is_connected() and not connection.should_close:
+            if connection.reusable:
                 return connection
             connection.discard()
         return None
@@ -85,8 +86,7 @@ class Pool:
             lease = await self._connector.connect(origin.dial, [], timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("too slow") from error
-        connection = lease.protocol
-        assert isinstance(connection, UpstreamConnection)  # noqa: S101  the connector's factory makes no other
+        connection = cast("UpstreamConnection", lease.protocol)  # the connector's factory makes no other
         connection.lease = lease
         return connection
 
@@ -94,7 +94,7 @@ class Pool:
         """Let a connection rest whose answer was read to its end, if it may be used again."""
         transport = connection.transport
         # An early answer to a request that is still being written leaves the connection in the middle of it.
-        if transport is None or connection.should_close or transport.get_write_buffer_size():
+        if transport is None or not connection.reusable or transport.get_write_buffer_size():
             connection.discard()
             return
         origin.resting[connection] = None

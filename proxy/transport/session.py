@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_writer import _serialize_headers
-from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from proxy.config.snapshot import Tls
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Head, WireRequest
-from proxy.transport.connection import TooLateError, UpstreamConnection
+from proxy.transport.connection import MalformedError, TooLateError, UpstreamConnection
 from proxy.transport.failures import translate
 from proxy.transport.inflate import InflateError, Inflater
 from proxy.transport.pool import Origin, Pool
@@ -51,26 +49,27 @@ class LateError(AttemptError):
 class Upstream:
     """An upstream answer whose head has arrived. Its holder closes it; read to its end, it is back in the pool."""
 
-    __slots__ = ("_connection", "_inflater", "_more", "_origin", "_payload", "_pool", "head", "status")
+    __slots__ = ("_connection", "_dropped", "_inflater", "_more", "_origin", "_pool", "_rest", "head", "status")
 
     method = "POST"
     """What aiohttp-retry looks at; which methods may be repeated is decided by the turn."""
 
-    def __init__(
-        self, pool: Pool, origin: Origin, connection: UpstreamConnection, head: Head, payload: StreamReader
-    ) -> None:
+    def __init__(self, pool: Pool, origin: Origin, connection: UpstreamConnection) -> None:
+        self.status = connection.status
+        self.head = Head(connection.status, connection.headers)
         self._pool = pool
         self._origin = origin
         self._connection: UpstreamConnection | None = connection
-        self._payload = payload
-        self._inflater: Inflater | None = None
+        self._rest = b""
+        """What came before the connection was given back."""
+        self._dropped = False
         self._more = False
-        self.head = head
-        self.status = head.status
-        coding = head.headers.get("content-encoding", "")
-        if coding and (coding := coding.strip().lower()) not in {"", "identity"}:
-            self._inflater = Inflater(coding)
-        payload.on_eof(self._release)
+        coding = connection.headers.get("content-encoding")
+        plain = coding is None or coding.strip().lower() in {"", "identity"}
+        self._inflater = None if plain else Inflater(coding or "")
+        if connection.complete:  # as a rule, all of a plain answer comes at once
+            self._rest = connection.take(MAX_ANSWER)
+            self._give_back()
 
     def end_by(self, due: float) -> None:
         """Move the end of the time that the rest of the answer has (the loop's time); `inf`: no clock runs."""
@@ -87,8 +86,6 @@ class Upstream:
             if size > limit:
                 self.close()
                 raise AttemptError(_broken(f"the provider's answer is larger than {limit} bytes"))
-            if self._payload.at_eof() and self._inflater is None:
-                break  # as a rule all of it came at once
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
     async def read_some(self) -> bytes:
@@ -103,29 +100,43 @@ class Upstream:
         self._more = len(piece) >= PIECE
         return piece
 
-    async def _read(self, limit: int) -> bytes:
-        try:
-            if self._inflater is None:
-                return await self._payload.read(limit)
-            return await self._inflated(self._inflater)
-        except TooLateError:
-            raise LateError from None
-        except _NETWORK as error:
-            raise AttemptError(translate(error, sent=True)) from error
-
     def close(self) -> None:
         """Close the connection at once unless the answer was read to its end; whoever waits in a read is woken."""
         connection, self._connection = self._connection, None
+        if connection is not None:
+            self._dropped = True
+            connection.wake(aiohttp.ClientConnectionError("closed"))
+            connection.discard()
+
+    async def _read(self, limit: int) -> bytes:
+        try:
+            if self._inflater is None:
+                return await self._packed(limit)
+            return await self._inflated(self._inflater)
+        except TooLateError:
+            raise LateError from None
+        except MalformedError as error:
+            raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
+        except _NETWORK as error:
+            raise AttemptError(translate(error, sent=True)) from error
+
+    async def _packed(self, limit: int) -> bytes:
+        """Return the next bytes as they came; the connection is given back with the last of them."""
+        connection = self._connection
         if connection is None:
-            return
-        if self._payload.exception() is None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientConnectionError("closed"))
-        connection.discard()
+            if self._dropped:
+                raise aiohttp.ClientConnectionError("closed")
+            data, self._rest = self._rest[:limit], self._rest[limit:]
+            return data
+        data = await connection.read(limit)
+        if connection.finished:
+            self._give_back()
+        return data
 
     async def _inflated(self, inflater: Inflater) -> bytes:
         """Unpack what came although we asked for no packing; bounded, so that a bomb is a broken answer."""
         try:
-            while data := await self._payload.readany():
+            while data := await self._packed(PIECE):
                 if plain := inflater.feed(data):
                     return plain
             return inflater.close()
@@ -133,7 +144,7 @@ class Upstream:
             self.close()
             raise AttemptError(_broken(str(error))) from error
 
-    def _release(self) -> None:
+    def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(self._origin, connection)
@@ -170,6 +181,8 @@ class Transport:
             return await _exchange(pool, origin, connection, request, until)
         except TooLateError:
             raise LateError from None
+        except MalformedError as error:
+            raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
         except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
 
@@ -213,16 +226,11 @@ class _StaleError(Exception):
 async def _exchange(
     pool: Pool, origin: Origin, connection: UpstreamConnection, request: bytes, until: float
 ) -> Upstream:
-    """Ask, and read the head."""
+    """Ask, and wait for the head."""
     pooled, written = connection.answers > 0, pool.time()
     try:
         connection.ask(request, until)
-        message, payload = await connection.read()
-        while 100 <= message.code < 200 and message.code != 101:  # interim answers
-            message, payload = await connection.read()
-    except HttpProcessingError as error:
-        connection.discard()
-        raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
+        await connection.head()
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         connection.discard()
         if pooled and pool.time() - written < STALE_WITHIN:
@@ -231,11 +239,10 @@ async def _exchange(
     except BaseException:
         connection.discard()
         raise
-    if not 200 <= message.code < 600:
+    if not 200 <= connection.status < 600:
         connection.discard()
         raise AttemptError(_broken("the provider answered with a status that means nothing here"))
-    connection.answers += 1
-    return Upstream(pool, origin, connection, Head(message.code, message.headers), payload)
+    return Upstream(pool, origin, connection)
 
 
 def _header_block(origin: Origin, headers: Mapping[str, str]) -> bytes:
