@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from proxy.errors import ErrorClass
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
-from proxy.record import UNKNOWN, Attempt, Record
+from proxy.record import Attempt, Record
 from proxy.telemetry import otlp
 from proxy.telemetry.facts import error_type, maybe_billed, outcome
-from proxy.telemetry.otlp import INT64, Value
+from proxy.telemetry.otlp import HIGHEST, Value
 
 Attributes = dict[str, Value | None]
 """None for what is unknown; it is not written."""
@@ -64,9 +64,9 @@ def server_error(record: Record) -> str | None:
     return error_type(record) if record.failed else None
 
 
-def operation(record: Record) -> bytes:
+def operation(record: Record, answered: bytes) -> bytes:
     """Fill the logical operation's span: the question as it was asked, and the answer that was finally given."""
-    request, served = record.request, record.served
+    request = record.request
     words = _operation(
         request.operation,
         request.model[:MAX_MODEL],
@@ -81,14 +81,14 @@ def operation(record: Record) -> bytes:
         record.cache,
         record.generation,
     )
-    told = answer(served.facts if served else UNKNOWN)
+    told: Attributes = {}
     if request.stream:
         told["gen_ai.response.time_to_first_chunk"] = _between(record.started, record.first_output_at)
     if record.age is not None:
         told["sidestep.cache.age"] = round(record.age, 3)
     if not SETTINGS.isdisjoint(request.document):
         told |= parameters(request.document)
-    return words + otlp.attributes(told)
+    return words + answered + otlp.attributes(told)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -125,7 +125,7 @@ def _operation(  # noqa: PLR0913, PLR0917  the span's words
     )
 
 
-def attempt(record: Record, call: Attempt) -> bytes:
+def attempt(record: Record, call: Attempt, answered: bytes) -> bytes:
     """Fill an upstream call's span: an HTTP client's and a model's at once, so that viewers show it as either."""
     request = record.request
     words = _attempt(
@@ -141,9 +141,11 @@ def attempt(record: Record, call: Attempt) -> bytes:
         call.resend,
         call.hedge,
     )
-    told = answer(call.facts)
-    told["sidestep.time_to_headers"] = _between(call.started, call.headers_at)
-    told["sidestep.time_to_first_output"] = first_output = _between(call.started, call.first_output_at)
+    first_output = _between(call.started, call.first_output_at)
+    told: Attributes = {
+        "sidestep.time_to_headers": _between(call.started, call.headers_at),
+        "sidestep.time_to_first_output": first_output,
+    }
     if request.stream:
         told["gen_ai.response.time_to_first_chunk"] = first_output
     if call.waited:
@@ -153,7 +155,7 @@ def attempt(record: Record, call: Attempt) -> bytes:
         told["sidestep.error_class"] = call.failure.error_class.value
         told["sidestep.error_code"] = call.failure.code
         told["sidestep.maybe_billed"] = maybe_billed(call) or None
-    return words + otlp.attributes(told)
+    return words + answered + otlp.attributes(told)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -203,17 +205,19 @@ def attempt_error(call: Attempt) -> str | None:
     return call.failure.error_class.value
 
 
-def answer(facts: AnswerFacts) -> Attributes:
-    """Tell what an answer told about itself; unknown is not zero."""
-    return {
-        "gen_ai.response.id": facts.id,
-        "gen_ai.response.model": facts.model,
-        "gen_ai.response.finish_reasons": facts.finish_reasons or None,
-        "gen_ai.usage.input_tokens": facts.input_tokens,
-        "gen_ai.usage.output_tokens": facts.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": facts.cached_tokens,
-        "gen_ai.usage.reasoning.output_tokens": facts.reasoning_tokens,
-    }
+def answer(facts: AnswerFacts) -> bytes:
+    """Tell what an answer told about itself, to its attempt's span and to the operation's; unknown is not zero."""
+    return otlp.attributes(
+        {
+            "gen_ai.response.id": facts.id,
+            "gen_ai.response.model": facts.model,
+            "gen_ai.response.finish_reasons": facts.finish_reasons or None,
+            "gen_ai.usage.input_tokens": facts.input_tokens,
+            "gen_ai.usage.output_tokens": facts.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": facts.cached_tokens,
+            "gen_ai.usage.reasoning.output_tokens": facts.reasoning_tokens,
+        }
+    )
 
 
 def parameters(document: Mapping[str, Any]) -> Attributes:
@@ -261,7 +265,7 @@ def _int(value: object) -> int | None:
 
 def _float(value: object) -> float | None:
     """Read a JSON number as a float; an integer too large for one is no setting that anybody meant."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= INT64:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > HIGHEST:
         return None
     return float(value)
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 
-Other = int | float | bool | tuple[str, ...]
-Value = str | Other
+Value = str | int | float | bool | tuple[str, ...]
 
 MAX_TEXT = 1024
 """Characters of one attribute, unless its maker bounded it already."""
 WORD = 100
 """Characters up to which a text may be a word that comes again, and is remembered."""
-INT64 = 1 << 63
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
+"""What 64 bits hold."""
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 """`Span.SpanKind`."""
@@ -71,20 +71,22 @@ def attributes(told: Mapping[str, Value | None], number: int = ATTRIBUTES, *, li
         return b""
     written = []
     for name, value in told.items():
-        if isinstance(value, str):
-            written.append(_word(number, name, value) if len(value) <= WORD else _text(number, name, value[:limit]))
+        if type(value) is str and len(value) <= WORD:
+            written.append(_word(number, name, value))
         elif value is not None:
-            written.append(_other(number, name, value, limit))
+            written.append(_any(number, name, value, limit))
     return b"".join(written)
 
 
-def _other(number: int, name: str, value: Other, limit: int | None) -> bytes:
-    if isinstance(value, float):
-        return _float_head(number, name) + _double(value) if math.isfinite(value) else b""
+def _any(number: int, name: str, value: Value, limit: int | None) -> bytes:
     if isinstance(value, bool):
         return _bool(number, name, value)
     if isinstance(value, int):
-        return _int(number, name, value) if -INT64 <= value < INT64 else b""
+        return _int(number, name, value) if LOWEST <= value <= HIGHEST else b""
+    if isinstance(value, float):
+        return _float_head(number, name) + _double(value) if math.isfinite(value) else b""
+    if isinstance(value, str):
+        return _text(number, name, value[:limit])
     return _texts(number, name, tuple([item[:limit] for item in value]))
 
 

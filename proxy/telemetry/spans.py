@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from proxy.errors import Failure
 from proxy.messages import ENDPOINTS
-from proxy.record import Attempt, Event, Record
+from proxy.record import Event, Record
 from proxy.telemetry import attributes, otlp
 from proxy.telemetry.content import content
 from proxy.telemetry.facts import bounded, error_type
@@ -41,7 +41,7 @@ class SpanMaker:
     def spans(self, record: Record) -> bytes:
         """Write all spans of one request, parents first, as `ScopeSpans` holds them."""
         trace = _Trace(self, record)
-        return b"".join([trace.server(), trace.operation(), *trace.steps(), *map(trace.attempt, record.attempts)])
+        return b"".join([trace.server(), trace.operation(), *trace.steps(), *trace.attempts()])
 
 
 class _Trace:
@@ -53,6 +53,7 @@ class _Trace:
         self.trace = otlp.trace(record.trace_id, record.trace_state)
         self.offset = max(record.wall_offset, -record.started)
         """A wall clock that stands before the epoch counts as the epoch."""
+        self.answers = [attributes.answer(call.facts) for call in record.attempts]
         self.server_id = maker.bits(63)
         self.operation_id = self.server_id + 1
 
@@ -78,11 +79,17 @@ class _Trace:
             otlp.child(self.operation_id, self.server_id),
             otlp.label(f"{record.request.operation.value} {model}".rstrip(), otlp.INTERNAL),
             self.times(record.started, record.ended),
-            attributes.operation(record),
+            attributes.operation(record, self.answer()),
             otlp.attributes(content(record), limit=None) if self.content else b"",
             self.events(record.events),
             _status(error_type(record), record.broken),
         )
+
+    def answer(self) -> bytes:
+        """What the answer that was given told about itself."""
+        served = self.record.served
+        given = zip(self.record.attempts, self.answers, strict=True)
+        return next((answered for call, answered in given if call is served), b"")
 
     def steps(self) -> Iterator[bytes]:
         parent_id = self.operation_id
@@ -97,16 +104,17 @@ class _Trace:
                 otlp.UNSET if error is None else otlp.attributes({"error.type": error}) + otlp.error(None),
             )
 
-    def attempt(self, call: Attempt) -> bytes:
-        return otlp.span(
-            self.trace,
-            otlp.child(call.span_id, self.operation_id),
-            otlp.label(f"{call.method} {call.template}".rstrip(), otlp.CLIENT),
-            self.times(call.started, call.ended),
-            attributes.attempt(self.record, call),
-            self.events(call.events),
-            _status(attributes.attempt_error(call), call.failure),
-        )
+    def attempts(self) -> Iterator[bytes]:
+        for call, answered in zip(self.record.attempts, self.answers, strict=True):
+            yield otlp.span(
+                self.trace,
+                otlp.child(call.span_id, self.operation_id),
+                otlp.label(f"{call.method} {call.template}".rstrip(), otlp.CLIENT),
+                self.times(call.started, call.ended),
+                attributes.attempt(self.record, call, answered),
+                self.events(call.events),
+                _status(attributes.attempt_error(call), call.failure),
+            )
 
     def events(self, events: Sequence[Event]) -> bytes:
         if not events:
