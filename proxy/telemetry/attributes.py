@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.errors import ErrorClass
+from proxy.errors import ErrorClass, Failure
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Attempt, Record
 from proxy.telemetry import otlp
@@ -25,6 +25,7 @@ MAX_MODEL = 100
 OUTPUT_TYPES: Mapping[Operation, str] = {Operation.IMAGES: "image", Operation.SPEECH: "speech"}
 FLOATS = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
 LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 SETTINGS = frozenset((*FLOATS, *LIMITS, "seed", "n", "dimensions", "encoding_format"))
 """Keys of a request's document that `parameters` reads."""
 REMEMBERED = 512
@@ -33,17 +34,32 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def server(record: Record) -> bytes:
-    """Fill the SERVER span: what the app asked and was told."""
-    known = record.request.path if record.request.path in ENDPOINTS else None
-    words = _server(known, record.status, record.client_address, server_error(record), record.route, outcome(record))
-    return words + otlp.attributes(
-        {"http.response.body.size": record.response_bytes, "sidestep.request_id": record.request.id}
+    """Describe the SERVER span: what the app asked and was told."""
+    words = _server(
+        record.request.path if record.request.path in ENDPOINTS else None,
+        record.parent_span_id is None,
+        record.status,
+        record.client_address,
+        server_error(record),
+        record.route,
+        outcome(record),
     )
+    size = otlp.attribute("http.response.body.size", record.response_bytes)
+    return words + size + otlp.attribute("sidestep.request_id", record.request.id)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _server(path: str | None, status: int, client: str, error: str | None, route: str, ending: str) -> bytes:
-    return otlp.attributes(
+def _server(
+    path: str | None,
+    root: bool,  # noqa: FBT001
+    status: int,
+    client: str,
+    error: str | None,
+    route: str,
+    ending: str,
+) -> bytes:
+    name = f"POST {path}" if path else "POST"
+    return otlp.label(name, otlp.SERVER, otlp.LOCAL_PARENT if root else otlp.REMOTE_PARENT) + otlp.attributes(
         {
             "http.request.method": "POST",
             "url.path": path,
@@ -64,12 +80,12 @@ def server_error(record: Record) -> str | None:
     return error_type(record) if record.failed else None
 
 
-def operation(record: Record, answered: bytes) -> bytes:
-    """Fill the logical operation's span: the question as it was asked, and the answer that was finally given."""
+def operation(record: Record) -> bytes:
+    """Describe the logical operation's span: the question as it was asked, and who answered it."""
     request = record.request
     words = _operation(
         request.operation,
-        request.model[:MAX_MODEL],
+        request.model,
         request.stream,
         output_type(request.operation, request.document),
         error_type(record),
@@ -81,14 +97,11 @@ def operation(record: Record, answered: bytes) -> bytes:
         record.cache,
         record.generation,
     )
-    told: Attributes = {}
-    if request.stream:
-        told["gen_ai.response.time_to_first_chunk"] = _between(record.started, record.first_output_at)
+    if request.stream and record.first_output_at is not None:
+        words += otlp.attribute(FIRST_CHUNK, _between(record.started, record.first_output_at))
     if record.age is not None:
-        told["sidestep.cache.age"] = round(record.age, 3)
-    if not SETTINGS.isdisjoint(request.document):
-        told |= parameters(request.document)
-    return words + answered + otlp.attributes(told)
+        words += otlp.attribute("sidestep.cache.age", round(record.age, 3))
+    return words if SETTINGS.isdisjoint(request.document) else words + otlp.attributes(parameters(request.document))
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -106,11 +119,12 @@ def _operation(  # noqa: PLR0913, PLR0917  the span's words
     cache: str,
     generation: str,
 ) -> bytes:
-    return otlp.attributes(
+    shown = model[:MAX_MODEL]
+    return otlp.label(f"{kind.value} {shown}".rstrip(), otlp.INTERNAL) + otlp.attributes(
         {
             "gen_ai.operation.name": kind.value,
             "gen_ai.provider.name": provider or "_OTHER",
-            "gen_ai.request.model": model or None,
+            "gen_ai.request.model": shown or None,
             "gen_ai.request.stream": stream or None,
             "gen_ai.output.type": output,
             "error.type": error,
@@ -125,8 +139,14 @@ def _operation(  # noqa: PLR0913, PLR0917  the span's words
     )
 
 
-def attempt(record: Record, call: Attempt, answered: bytes) -> bytes:
-    """Fill an upstream call's span: an HTTP client's and a model's at once, so that viewers show it as either."""
+@lru_cache(maxsize=64)
+def step(name: str) -> bytes:
+    """Describe a stage's span; what else there is to tell, the stage tells itself."""
+    return otlp.label(name, otlp.INTERNAL)
+
+
+def attempt(record: Record, call: Attempt) -> bytes:
+    """Describe an upstream call's span: an HTTP client's and a model's at once, so that viewers show it as either."""
     request = record.request
     words = _attempt(
         call.method,
@@ -135,27 +155,22 @@ def attempt(record: Record, call: Attempt, answered: bytes) -> bytes:
         call.status,
         request.operation,
         call.provider,
-        call.model[:MAX_MODEL],
+        call.model,
         request.stream,
         call.number,
         call.resend,
         call.hedge,
     )
-    first_output = _between(call.started, call.first_output_at)
-    told: Attributes = {
-        "sidestep.time_to_headers": _between(call.started, call.headers_at),
-        "sidestep.time_to_first_output": first_output,
-    }
-    if request.stream:
-        told["gen_ai.response.time_to_first_chunk"] = first_output
+    if call.headers_at is not None:
+        words += otlp.attribute("sidestep.time_to_headers", _between(call.started, call.headers_at))
+    if call.first_output_at is not None:
+        first_output = _between(call.started, call.first_output_at)
+        words += otlp.attribute("sidestep.time_to_first_output", first_output)
+        if request.stream:
+            words += otlp.attribute(FIRST_CHUNK, first_output)
     if call.waited:
-        told["sidestep.waited"] = call.waited
-    if call.failure is not None:
-        told["error.type"] = attempt_error(call)
-        told["sidestep.error_class"] = call.failure.error_class.value
-        told["sidestep.error_code"] = call.failure.code
-        told["sidestep.maybe_billed"] = maybe_billed(call) or None
-    return words + answered + otlp.attributes(told)
+        words += otlp.attribute("sidestep.waited", call.waited)
+    return words if call.failure is None else words + otlp.attributes(failure(call, call.failure))
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -173,7 +188,7 @@ def _attempt(  # noqa: PLR0913, PLR0917  the span's words
     hedge: str,
 ) -> bytes:
     shown, host, port = scrubbed(url)
-    return otlp.attributes(
+    return otlp.label(f"{method} {template}".rstrip(), otlp.CLIENT) + otlp.attributes(
         {
             "http.request.method": method,
             "url.full": shown,
@@ -184,13 +199,23 @@ def _attempt(  # noqa: PLR0913, PLR0917  the span's words
             "http.request.resend_count": resend or None,
             "gen_ai.operation.name": kind.value,
             "gen_ai.provider.name": provider,
-            "gen_ai.request.model": model or None,
+            "gen_ai.request.model": model[:MAX_MODEL] or None,
             "gen_ai.request.stream": stream or None,
             "sidestep.provider": provider,
             "sidestep.attempt": number,
             "sidestep.hedge": hedge or None,
         }
     )
+
+
+def failure(call: Attempt, failed: Failure) -> Attributes:
+    """Tell how a call failed."""
+    return {
+        "error.type": attempt_error(call),
+        "sidestep.error_class": failed.error_class.value,
+        "sidestep.error_code": failed.code,
+        "sidestep.maybe_billed": maybe_billed(call) or None,
+    }
 
 
 def attempt_error(call: Attempt) -> str | None:
@@ -207,9 +232,8 @@ def attempt_error(call: Attempt) -> str | None:
 
 def answer(facts: AnswerFacts) -> bytes:
     """Tell what an answer told about itself, to its attempt's span and to the operation's; unknown is not zero."""
-    return otlp.attributes(
+    told = otlp.attributes(
         {
-            "gen_ai.response.id": facts.id,
             "gen_ai.response.model": facts.model,
             "gen_ai.response.finish_reasons": facts.finish_reasons or None,
             "gen_ai.usage.input_tokens": facts.input_tokens,
@@ -218,6 +242,7 @@ def answer(facts: AnswerFacts) -> bytes:
             "gen_ai.usage.reasoning.output_tokens": facts.reasoning_tokens,
         }
     )
+    return told if facts.id is None else otlp.attribute("gen_ai.response.id", facts.id) + told
 
 
 def parameters(document: Mapping[str, Any]) -> Attributes:
@@ -255,8 +280,8 @@ def scrubbed(url: str) -> tuple[str, str, int | None]:
     return f"{parts.scheme}://{shown}{parts.path}", host, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
-def _between(start: float, end: float | None) -> float | None:
-    return None if end is None else round(max(0.0, end - start), 6)
+def _between(start: float, end: float) -> float:
+    return round(max(0.0, end - start), 6)
 
 
 def _int(value: object) -> int | None:

@@ -32,14 +32,14 @@ UNSET = b"\x7a\x00"
 ERROR = b"\x18\x02"
 """`Status.code` 2."""
 
-_root = Struct(">HQ").pack
-_child = Struct(">HQHQ").pack
-_times = Struct("<BQBQ").pack
+_root = Struct("<HQBQBQ").pack
+_child = Struct("<HQHQBQBQ").pack
 _moment = Struct("<BQ").pack
 _flags = Struct("<HI").pack
 _double = Struct("<d").pack
 
 
+@lru_cache(maxsize=4096)
 def varint(number: int) -> bytes:
     """Write an integer of at least 0: seven bits a byte, the lowest first."""
     written = bytearray()
@@ -67,53 +67,56 @@ def text(number: int, words: str) -> bytes:
 
 def attributes(told: Mapping[str, Value | None], number: int = ATTRIBUTES, *, limit: int | None = MAX_TEXT) -> bytes:
     """Write attributes; left out is what is unknown (None), and what no wire can hold: integers over 64 bits, NaN."""
-    if not told:
-        return b""
     written = []
     for name, value in told.items():
-        if type(value) is str and len(value) <= WORD:
+        if isinstance(value, str) and len(value) <= WORD:
             written.append(_word(number, name, value))
         elif value is not None:
-            written.append(_any(number, name, value, limit))
+            written.append(attribute(name, value, number, limit))
     return b"".join(written)
 
 
-def _any(number: int, name: str, value: Value, limit: int | None) -> bytes:
+def attribute(name: str, value: Value, number: int = ATTRIBUTES, limit: int | None = MAX_TEXT) -> bytes:
+    """Write one attribute, or nothing when no wire can hold it; a text that never comes again is not remembered."""
+    if isinstance(value, str):
+        written = value[:limit].encode("utf-8", "replace")
+        return _head_of_text(number, name, len(written)) + written
+    if isinstance(value, float):
+        return _head_of_float(number, name) + _double(value) if math.isfinite(value) else b""
     if isinstance(value, bool):
-        return _bool(number, name, value)
+        return _attribute(number, name, bytes((0x10, value)))
     if isinstance(value, int):
         return _int(number, name, value) if LOWEST <= value <= HIGHEST else b""
-    if isinstance(value, float):
-        return _float_head(number, name) + _double(value) if math.isfinite(value) else b""
-    if isinstance(value, str):
-        return _text(number, name, value[:limit])
     return _texts(number, name, tuple([item[:limit] for item in value]))
 
 
 def trace(trace_id: int, state: str) -> bytes:
     """Write what all spans of a trace begin with: its id and the callers' `tracestate`."""
-    return field(1, trace_id.to_bytes(16)) + (text(3, state) if state else b"")
+    written = b"\x0a\x10" + trace_id.to_bytes(16)
+    return written + text(3, state) if state else written
 
 
-@lru_cache(maxsize=512)
 def label(name: str, kind: int, flags: int = LOCAL_PARENT) -> bytes:
     """Write a span's name, kind and flags."""
     return text(5, name) + varint(6 << 3) + varint(kind) + _flags(0x0185, flags)
 
 
-def root(span_id: int) -> bytes:
-    """Write the id of a span without a parent."""
-    return _root(0x1208, span_id)
+def root(span_id: int, started: float, ended: float) -> bytes:
+    """Write the id of a span without a parent, and its times in seconds since the epoch.
+
+    All ids are given with their bytes in protobuf's order, the lowest first, so that they need no writing of their own.
+    """
+    return _root(0x0812, span_id, 0x39, int(started * 1e9), 0x41, int(ended * 1e9))
 
 
-def child(span_id: int, parent_id: int) -> bytes:
-    """Write the ids of a span and its parent."""
-    return _child(0x1208, span_id, 0x2208, parent_id)
+def child(span_id: int, parent_id: int, started: float, ended: float) -> bytes:
+    """Write the ids of a span and its parent, and its times."""
+    return _child(0x0812, span_id, 0x0822, parent_id, 0x39, int(started * 1e9), 0x41, int(ended * 1e9))
 
 
-def times(started: int, ended: int) -> bytes:
-    """Write when a span began and ended, in nanoseconds since the epoch."""
-    return _times(0x39, started, 0x41, ended)
+def swapped(span_id: int) -> int:
+    """Turn an id that others know too, whose bytes are in the network's order, into protobuf's."""
+    return int.from_bytes(span_id.to_bytes(8), "little")
 
 
 def span(*parts: bytes) -> bytes:
@@ -122,9 +125,9 @@ def span(*parts: bytes) -> bytes:
     return _head(SPANS, len(content)) + content
 
 
-def event(name: str, at: int, told: Mapping[str, Value | None]) -> bytes:
-    """Write one event of a span; `at` in nanoseconds."""
-    return field(11, _moment(0x09, at) + text(2, name) + attributes(told, EVENT_ATTRIBUTES))
+def event(name: str, at: float, told: Mapping[str, Value | None]) -> bytes:
+    """Write one event of a span; `at` in seconds since the epoch."""
+    return field(11, _moment(0x09, int(at * 1e9)) + text(2, name) + attributes(told, EVENT_ATTRIBUTES))
 
 
 def error(description: str | None) -> bytes:
@@ -136,21 +139,9 @@ def _attribute(number: int, name: str, value: bytes) -> bytes:
     return field(number, text(1, name) + field(2, value))
 
 
-def _text(number: int, name: str, value: str) -> bytes:
-    return _attribute(number, name, text(1, value))
-
-
-@lru_cache(maxsize=256)
-def _texts(number: int, name: str, value: tuple[str, ...]) -> bytes:
-    return _attribute(number, name, field(5, b"".join(field(1, text(1, item)) for item in value)))
-
-
-_word = lru_cache(maxsize=1024)(_text)
-
-
-@lru_cache(maxsize=256)
-def _bool(number: int, name: str, value: bool) -> bytes:  # noqa: FBT001  it is the thing to be written
-    return _attribute(number, name, bytes((0x10, value)))
+@lru_cache(maxsize=2048)
+def _head_of_text(number: int, name: str, length: int) -> bytes:
+    return _head_of(number, name, field(1, bytes(length)), length)
 
 
 @lru_cache(maxsize=2048)
@@ -159,6 +150,21 @@ def _int(number: int, name: str, value: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _float_head(number: int, name: str) -> bytes:
-    """Write all of a float's attribute but its eight bytes."""
-    return _attribute(number, name, b"\x21" + bytes(8))[:-8]
+def _texts(number: int, name: str, value: tuple[str, ...]) -> bytes:
+    return _attribute(number, name, field(5, b"".join([field(1, text(1, item)) for item in value])))
+
+
+@lru_cache(maxsize=1024)
+def _word(number: int, name: str, value: str) -> bytes:
+    return _attribute(number, name, text(1, value))
+
+
+@lru_cache(maxsize=128)
+def _head_of_float(number: int, name: str) -> bytes:
+    return _head_of(number, name, b"\x21" + bytes(8), 8)
+
+
+def _head_of(number: int, name: str, value: bytes, length: int) -> bytes:
+    """Write all of an attribute but the last bytes, that many, of its value."""
+    written = _attribute(number, name, value)
+    return written[: len(written) - length]

@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from proxy.errors import Failure
-from proxy.messages import ENDPOINTS
-from proxy.record import Event, Record
+from proxy.record import Attempt, Event, Record, Step
 from proxy.telemetry import attributes, otlp
 from proxy.telemetry.content import content
-from proxy.telemetry.facts import bounded, error_type
+from proxy.telemetry.facts import error_type
 from proxy.telemetry.propagation import Bits
 
 MAX_EVENTS = 128
@@ -52,44 +51,33 @@ class _Trace:
         self.content = maker.content
         self.trace = otlp.trace(record.trace_id, record.trace_state)
         self.offset = max(record.wall_offset, -record.started)
-        """A wall clock that stands before the epoch counts as the epoch."""
+        """From monotonic seconds to the epoch's; a wall clock that stands before the epoch counts as the epoch."""
         self.answers = [attributes.answer(call.facts) for call in record.attempts]
         self.server_id = maker.bits(63)
         self.operation_id = self.server_id + 1
 
     def server(self) -> bytes:
         record = self.record
-        path = record.request.path
-        name = f"POST {path}" if path in ENDPOINTS else "POST"
-        parent = record.parent_span_id
-        return otlp.span(
-            self.trace,
-            otlp.root(self.server_id) if parent is None else otlp.child(self.server_id, parent),
-            otlp.label(name, otlp.SERVER, otlp.LOCAL_PARENT if parent is None else otlp.REMOTE_PARENT),
-            self.times(record.started, record.ended),
-            attributes.server(record),
-            _status(attributes.server_error(record), record.broken),
-        )
+        started, ended = self.times(record)
+        if record.parent_span_id is None:
+            place = otlp.root(self.server_id, started, ended)
+        else:
+            place = otlp.child(self.server_id, otlp.swapped(record.parent_span_id), started, ended)
+        status = _status(attributes.server_error(record), record.broken)
+        return otlp.span(self.trace, place, attributes.server(record), status)
 
     def operation(self) -> bytes:
         record = self.record
-        model = bounded(record.request.model, attributes.MAX_MODEL)
+        served = record.served
         return otlp.span(
             self.trace,
-            otlp.child(self.operation_id, self.server_id),
-            otlp.label(f"{record.request.operation.value} {model}".rstrip(), otlp.INTERNAL),
-            self.times(record.started, record.ended),
-            attributes.operation(record, self.answer()),
+            otlp.child(self.operation_id, self.server_id, *self.times(record)),
+            attributes.operation(record),
+            self.answers[record.attempts.index(served)] if served else b"",
             otlp.attributes(content(record), limit=None) if self.content else b"",
             self.events(record.events),
             _status(error_type(record), record.broken),
         )
-
-    def answer(self) -> bytes:
-        """What the answer that was given told about itself."""
-        served = self.record.served
-        given = zip(self.record.attempts, self.answers, strict=True)
-        return next((answered for call, answered in given if call is served), b"")
 
     def steps(self) -> Iterator[bytes]:
         parent_id = self.operation_id
@@ -97,39 +85,33 @@ class _Trace:
             error = None if self.record.cancelled else step.error
             yield otlp.span(
                 self.trace,
-                otlp.child(span_id, parent_id),
-                otlp.label(step.name, otlp.INTERNAL),
-                self.times(step.started, step.ended),
-                otlp.attributes(step.attributes),
-                otlp.UNSET if error is None else otlp.attributes({"error.type": error}) + otlp.error(None),
+                otlp.child(span_id, parent_id, *self.times(step)),
+                attributes.step(step.name),
+                otlp.attributes(step.attributes) if step.attributes else b"",
+                otlp.UNSET if error is None else otlp.attribute("error.type", error) + otlp.error(None),
             )
 
     def attempts(self) -> Iterator[bytes]:
         for call, answered in zip(self.record.attempts, self.answers, strict=True):
             yield otlp.span(
                 self.trace,
-                otlp.child(call.span_id, self.operation_id),
-                otlp.label(f"{call.method} {call.template}".rstrip(), otlp.CLIENT),
-                self.times(call.started, call.ended),
-                attributes.attempt(self.record, call, answered),
+                otlp.child(otlp.swapped(call.span_id), self.operation_id, *self.times(call)),
+                attributes.attempt(self.record, call),
+                answered,
                 self.events(call.events),
                 _status(attributes.attempt_error(call), call.failure),
             )
 
+    def times(self, timed: Record | Step | Attempt) -> tuple[float, float]:
+        """Both ends in seconds since the epoch; what was never closed ends with the request."""
+        ended = timed.ended or self.record.ended
+        return timed.started + self.offset, max(timed.started, ended) + self.offset
+
     def events(self, events: Sequence[Event]) -> bytes:
         if not events:
             return b""
-        return b"".join(
-            [
-                otlp.event(event.name, int((event.at + self.offset) * 1e9), event.attributes)
-                for event in events[:MAX_EVENTS]
-            ]
-        )
-
-    def times(self, started: float, ended: float) -> bytes:
-        """Monotonic seconds as nanoseconds since the epoch; what was never closed ends with the request."""
         offset = self.offset
-        return otlp.times(int((started + offset) * 1e9), int((max(started, ended or self.record.ended) + offset) * 1e9))
+        return b"".join([otlp.event(each.name, each.at + offset, each.attributes) for each in events[:MAX_EVENTS]])
 
 
 def _status(error: str | None, failure: Failure | None) -> bytes:

@@ -16,6 +16,7 @@ from proxy.errors import AllProvidersFailed, ClientError, ErrorClass, Failure, P
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Event, Step
 from proxy.telemetry.envelope import Envelope, KeptTrace
+from proxy.telemetry.otlp import swapped
 from proxy.telemetry.propagation import parse_tracestate
 from proxy.telemetry.spans import SpanMaker
 
@@ -34,7 +35,7 @@ def written(record, *, content=False):
 def built(record, *, content=False):
     """What the SDK makes of the same record."""
     count = itertools.count(FIRST_ID)
-    maker = SdkSpanMaker(resource=RESOURCE, scope=SCOPE, bits=lambda _: next(count), content=content)
+    maker = SdkSpanMaker(resource=RESOURCE, scope=SCOPE, bits=lambda _: swapped(next(count)), content=content)
     return ordered(encode_spans(maker.spans(record)))
 
 
