@@ -12,161 +12,111 @@ Status follows the HTTP conventions: a 4xx is an error on the CLIENT span and no
 was recovered from is an error on its attempt's span alone; the client's leaving is never an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event as SpanEvent
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.trace.span import TraceState
-
 from proxy.errors import Failure
-from proxy.messages import ENDPOINTS
 from proxy.record import Attempt, Event, Record, Step
-from proxy.telemetry import attributes
+from proxy.telemetry import attributes, otlp
 from proxy.telemetry.content import content
-from proxy.telemetry.facts import bounded, error_type
-from proxy.telemetry.propagation import Bits, new_span_id
+from proxy.telemetry.facts import error_type
+from proxy.telemetry.propagation import Bits
 
-SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-UNSET = Status(StatusCode.UNSET)
 MAX_EVENTS = 128
 """Events of one span; OpenTelemetry's own default limit."""
+MAX_DESCRIPTION = 500
+"""Characters of a status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanMaker:
-    """Turns records into spans for one resource."""
+    """Turns records into spans."""
 
-    resource: Resource
-    scope: InstrumentationScope
     bits: Bits
     """Random bits for the ids of all spans but the attempts', which nobody needs before the trace is kept."""
     content: bool = False
     """Whether prompts and answers are told."""
 
-    def spans(self, record: Record) -> list[ReadableSpan]:
-        """All spans of one request, parents first."""
+    def spans(self, record: Record) -> bytes:
+        """Write all spans of one request, parents first, as `ScopeSpans` holds them."""
         trace = _Trace(self, record)
-        return [trace.server(), trace.operation(), *map(trace.step, record.steps), *map(trace.attempt, record.attempts)]
+        return b"".join([trace.server(), trace.operation(), *trace.steps(), *trace.attempts()])
 
 
 class _Trace:
     """One conversion: the record, and the ids of the spans that others hang from."""
 
     def __init__(self, maker: SpanMaker, record: Record) -> None:
-        self.maker = maker
         self.record = record
-        self.state = TraceState.from_header([record.trace_state]) if record.trace_state else TraceState()
-        self.server_id = new_span_id(maker.bits)
-        self.operation_id = new_span_id(maker.bits)
+        self.content = maker.content
+        self.trace = otlp.trace(record.trace_id, record.trace_state)
+        self.offset = max(record.wall_offset, -record.started)
+        """From monotonic seconds to the epoch's; a wall clock that stands before the epoch counts as the epoch."""
+        self.answers = [attributes.answer(call.facts) for call in record.attempts]
+        self.server_id = maker.bits(63)
+        self.operation_id = self.server_id + 1
 
-    def server(self) -> ReadableSpan:
+    def server(self) -> bytes:
         record = self.record
-        path = record.request.path
-        failed = attributes.server_error(record)
-        return self.span(
-            f"POST {path}" if path in ENDPOINTS else "POST",
-            SpanKind.SERVER,
-            span_id=self.server_id,
-            parent_id=record.parent_span_id,
-            started=record.started,
-            ended=record.ended,
-            attributes=attributes.server(record),
-            status=_status(failed, record.broken),
-        )
+        started, ended = self.times(record)
+        if record.parent_span_id is None:
+            place = otlp.root(self.server_id, started, ended)
+        else:
+            place = otlp.child(self.server_id, otlp.swapped(record.parent_span_id), started, ended)
+        status = _status(attributes.server_error(record), record.broken)
+        return otlp.span(self.trace, place, attributes.server(record), status)
 
-    def operation(self) -> ReadableSpan:
+    def operation(self) -> bytes:
         record = self.record
-        told = attributes.operation(record)
-        if self.maker.content:
-            told |= content(record)
-        model = bounded(record.request.model, attributes.MAX_MODEL)
-        return self.span(
-            f"{record.request.operation.value} {model}".rstrip(),
-            SpanKind.INTERNAL,
-            span_id=self.operation_id,
-            parent_id=self.server_id,
-            started=record.started,
-            ended=record.ended,
-            attributes=told,
-            status=_status(error_type(record), record.broken),
-            events=record.events,
+        served = record.served
+        return otlp.span(
+            self.trace,
+            otlp.child(self.operation_id, self.server_id, *self.times(record)),
+            attributes.operation(record),
+            self.answers[record.attempts.index(served)] if served else b"",
+            otlp.attributes(content(record), limit=None) if self.content else b"",
+            self.events(record.events),
+            _status(error_type(record), record.broken),
         )
 
-    def step(self, step: Step) -> ReadableSpan:
-        error = None if self.record.cancelled else step.error
-        return self.span(
-            step.name,
-            SpanKind.INTERNAL,
-            span_id=new_span_id(self.maker.bits),
-            parent_id=self.operation_id,
-            started=step.started,
-            ended=step.ended,
-            attributes=attributes.clean({**step.attributes, "error.type": error}),
-            status=_status(error, None),
-        )
+    def steps(self) -> Iterator[bytes]:
+        parent_id = self.operation_id
+        for span_id, step in enumerate(self.record.steps, parent_id + 1):
+            error = None if self.record.cancelled else step.error
+            yield otlp.span(
+                self.trace,
+                otlp.child(span_id, parent_id, *self.times(step)),
+                attributes.step(step.name),
+                otlp.attributes(step.attributes) if step.attributes else b"",
+                otlp.UNSET if error is None else otlp.attribute("error.type", error) + otlp.error(None),
+            )
 
-    def attempt(self, call: Attempt) -> ReadableSpan:
-        return self.span(
-            f"{call.method} {call.template}".rstrip(),
-            SpanKind.CLIENT,
-            span_id=call.span_id,
-            parent_id=self.operation_id,
-            started=call.started,
-            ended=call.ended,
-            attributes=attributes.attempt(self.record, call),
-            status=_status(attributes.attempt_error(call), call.failure),
-            events=call.events,
-        )
+    def attempts(self) -> Iterator[bytes]:
+        for call, answered in zip(self.record.attempts, self.answers, strict=True):
+            yield otlp.span(
+                self.trace,
+                otlp.child(otlp.swapped(call.span_id), self.operation_id, *self.times(call)),
+                attributes.attempt(self.record, call),
+                answered,
+                self.events(call.events),
+                _status(attributes.attempt_error(call), call.failure),
+            )
 
-    def span(  # noqa: PLR0913  a span has this many parts
-        self,
-        name: str,
-        kind: SpanKind,
-        *,
-        span_id: int,
-        parent_id: int | None,
-        started: float,
-        ended: float,
-        attributes: attributes.Attributes,
-        status: Status,
-        events: Sequence[Event] = (),
-    ) -> ReadableSpan:
-        """Put one span together. What was never closed ends with the request."""
-        record = self.record
-        is_remote = kind is SpanKind.SERVER
-        return ReadableSpan(
-            name=name,
-            kind=kind,
-            context=SpanContext(record.trace_id, span_id, is_remote=False, trace_flags=SAMPLED, trace_state=self.state),
-            parent=(
-                SpanContext(record.trace_id, parent_id, is_remote=is_remote, trace_flags=SAMPLED)
-                if parent_id is not None
-                else None
-            ),
-            resource=self.maker.resource,
-            instrumentation_scope=self.maker.scope,
-            attributes=attributes,
-            status=status,
-            events=[self.event(event) for event in events[:MAX_EVENTS]],
-            start_time=self.nanoseconds(started),
-            end_time=self.nanoseconds(max(started, ended or record.ended)),
-        )
+    def times(self, timed: Record | Step | Attempt) -> tuple[float, float]:
+        """Both ends in seconds since the epoch; what was never closed ends with the request."""
+        ended = timed.ended or self.record.ended
+        return timed.started + self.offset, max(timed.started, ended) + self.offset
 
-    def event(self, event: Event) -> SpanEvent:
-        return SpanEvent(event.name, attributes.clean(event.attributes), self.nanoseconds(event.at))
-
-    def nanoseconds(self, moment: float) -> int:
-        """Monotonic seconds as nanoseconds since the epoch."""
-        return max(0, int((moment + self.record.wall_offset) * 1e9))
+    def events(self, events: Sequence[Event]) -> bytes:
+        if not events:
+            return b""
+        offset = self.offset
+        return b"".join([otlp.event(each.name, each.at + offset, each.attributes) for each in events[:MAX_EVENTS]])
 
 
-def _status(error: str | None, failure: Failure | None) -> Status:
+def _status(error: str | None, failure: Failure | None) -> bytes:
     """Error when there is an `error.type`; described only when the HTTP status does not already say it."""
     if error is None:
-        return UNSET
+        return otlp.UNSET
     explained = failure is None or (failure.status is not None and failure.status >= 400)
-    return Status(StatusCode.ERROR, None if explained or failure is None else bounded(failure.message, 500))
+    return otlp.error(None if explained or failure is None else failure.message[:MAX_DESCRIPTION])

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as WireStatus
 
 
@@ -39,6 +40,7 @@ class ReceivedSpan:
     trace_id: str
     span_id: str
     parent_id: str
+    remote_parent: bool
     start: int
     end: int
     status: str
@@ -94,7 +96,7 @@ class Receiver:
             for batch in request.resource_spans:
                 resource = _attributes(batch.resource.attributes)
                 for scoped in batch.scope_spans:
-                    self._spans += [_received(span, resource, scoped.scope.name) for span in scoped.spans]
+                    self._spans += [received_span(span, resource, scoped.scope.name) for span in scoped.spans]
             self._arrived.notify_all()
 
 
@@ -156,13 +158,14 @@ def http_receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-def _received(span: WireSpan, resource: dict[str, Any], scope: str) -> ReceivedSpan:
+def received_span(span: WireSpan, resource: dict[str, Any], scope: str) -> ReceivedSpan:
     return ReceivedSpan(
         name=span.name,
         kind=WireSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
+        remote_parent=bool(span.flags & SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK),
         start=span.start_time_unix_nano,
         end=span.end_time_unix_nano,
         status=WireStatus.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),

@@ -15,8 +15,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from proxy.config.snapshot import Telemetry, Traces
-from proxy.telemetry import tracing as module
-from proxy.telemetry.tracing import CountingExporter, Tracing, signal_endpoint
+from proxy.telemetry.envelope import KeptTrace, messages, resource
+from proxy.telemetry.over_http import signal_endpoint
+from proxy.telemetry.sender import NOISY, CountingExporter
+from proxy.telemetry.spans import SpanMaker
+from proxy.telemetry.tracing import QUEUE, Tracing
 
 BITS = random.Random(11).getrandbits
 TRACE = f"{records.TRACE_ID:032x}"
@@ -28,7 +31,7 @@ def plain_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def tracing(endpoint, queue=4096, **traces):
+def tracing(endpoint, queue=QUEUE, **traces):
     settings = Telemetry(traces=Traces(endpoint=endpoint, **traces))
     return Tracing(settings, version="1.2.3", bits=BITS, instance_id="here", queue=queue)
 
@@ -138,7 +141,7 @@ def test_a_url_with_a_path_is_used_as_it_is(endpoint, used):
 def test_the_standard_variables_name_the_service(monkeypatch):
     monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.instance.id=pod%201")
-    told = dict(module.resource("sidestep", "1", "here").attributes)
+    told = dict(resource("sidestep", "1", "here").attributes)
     assert told["service.name"] == "from-environment"
     assert told["deployment.environment.name"] == "test"
     assert told["service.instance.id"] == "pod 1"
@@ -190,7 +193,8 @@ def stuck(monkeypatch):
 
 
 def test_a_hanging_collector_costs_whole_traces_and_counts_them(stuck):
-    exporting = tracing(stuck.endpoint, queue=11)
+    size = len(SpanMaker(bits=BITS).spans(records.success()))
+    exporting = tracing(stuck.endpoint, queue=size + 1)
     exporting.finish(records.success())
     assert stuck.called.wait(10)
     for _ in range(5):
@@ -215,6 +219,12 @@ def test_after_closing_nothing_is_taken_any_more():
         assert receiver.spans == []
 
 
+def test_a_batch_is_divided_into_messages_that_a_collector_takes():
+    traces = [KeptTrace(b"x" * size, 1) for size in (40, 60, 1, 500, 99)]
+    divided = [[len(trace.spans) for trace in message] for message in messages(traces, most=100)]
+    assert divided == [[40, 60], [1], [500], [99]]
+
+
 class Scripted(SpanExporter):
     """Answers as it is told, and complains as the SDK's exporters do."""
 
@@ -222,7 +232,7 @@ class Scripted(SpanExporter):
         self.results = list(results)
 
     def export(self, spans):
-        logging.getLogger(module.NOISY[0]).error("Failed to export traces")
+        logging.getLogger(NOISY[0]).error("Failed to export traces")
         return self.results.pop(0)
 
     def shutdown(self):
@@ -234,23 +244,23 @@ def test_a_collector_that_fails_is_told_of_once_until_it_works_again(caplog):
     bad, good = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
     counting = CountingExporter(Scripted(bad, bad, bad, good, good))
     for _ in range(5):
-        counting.export([object(), object()])
+        counting.export([KeptTrace(b"12345", 2)])
     assert [entry.getMessage() for entry in caplog.records] == [
         "span export is failing; spans are dropped",
         "span export works again",
     ]
-    assert (counting.taken, counting.lost) == (10, 6)
+    assert (counting.taken, counting.taken_bytes, counting.lost) == (10, 25, 6)
 
 
 def test_another_user_of_the_sdk_in_the_same_process_is_still_heard(caplog):
     class Meanwhile(Scripted):
         def export(self, spans):
-            other = threading.Thread(target=logging.getLogger(module.NOISY[0]).error, args=("another exporter",))
+            other = threading.Thread(target=logging.getLogger(NOISY[0]).error, args=("another exporter",))
             other.start()
             other.join()
             return super().export(spans)
 
-    CountingExporter(Meanwhile(SpanExportResult.SUCCESS)).export([])
+    CountingExporter(Meanwhile(SpanExportResult.SUCCESS)).export([KeptTrace(b"", 1)])
     assert [entry.getMessage() for entry in caplog.records] == ["another exporter"]
 
 
