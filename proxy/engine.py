@@ -1,5 +1,6 @@
 """The engine: takes a request through the current generation. Server and library are thin over it."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -46,6 +47,8 @@ class Engine:
     dialects: Mapping[str, Dialect] = field(default_factory=lambda: DIALECTS)
     observers: list[Observer] = field(default_factory=list)
     _generation: Generation | None = None
+    _finished: list[Record] = field(default_factory=list)
+    """What the observers have not heard of yet."""
 
     @property
     def generation(self) -> Generation:
@@ -109,13 +112,26 @@ class Engine:
             call.end_step(self.clock.now())
 
     def finish(self, record: Record) -> None:
-        """The last byte is written, or nobody waits for it any more: tell the observers, once."""
+        """The last byte is written, or nobody waits for it any more: the observers will hear of it, once.
+
+        A moment later, together with whatever else has finished by then: what an observer does is done in a third of
+        the time when it does it many times over.
+        """
         if record.ended:
             return
         record.ended = self.clock.now()
+        if not self._finished:
+            asyncio.get_running_loop().call_soon(self.tell)
+        self._finished.append(record)
+
+    def tell(self) -> None:
+        """Tell the observers now of what has finished, for whoever wants to know at once."""
+        finished, self._finished = self._finished, []
         for observe in self.observers:
-            observe(record)
+            for record in finished:
+                observe(record)
 
     async def close(self) -> None:
         """Close every connection to providers."""
+        self.tell()
         await self.transport.close()

@@ -116,10 +116,12 @@ class Provider:
 
     def upstream_model(self, model: str, capability: str) -> str | None:
         """This provider's name for a client's model name, or None when it serves no such model."""
-        names = self.image_models if capability == "images" else self.models
-        if not names:
-            return model
-        return names.get(model) or names.get("default")
+        names = self.model_names(capability)
+        return (names.get(model) or names.get("default")) if names else model
+
+    def model_names(self, capability: str) -> Mapping[str, str]:
+        """Client model name -> this provider's name, for a capability; empty: names pass unchanged."""
+        return self.image_models if capability == "images" else self.models
 
     def endpoint(self, capability: str) -> str:
         """The URL root that serves a capability; runtime state is kept per (name, endpoint)."""

@@ -181,3 +181,4 @@ def _refuse(error: SidestepError, record: Record, now: float) -> Answer:
 def _settle(engine: Engine, record: Record) -> None:
     engine.registry.in_flight -= 1
     engine.finish(record)
+    engine.tell()

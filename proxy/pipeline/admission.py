@@ -39,4 +39,4 @@ def admission(registry: Registry, limits: Limits) -> Answering:
         call.route_state.budget.request(call.request.received)
         return following(call)
 
-    return Answering("admission", run)
+    return Answering("admission", run, noted=False)

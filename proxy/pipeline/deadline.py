@@ -36,8 +36,6 @@ async def _run(call: Call, following: Handler[Reply]) -> Reply:
     if wanted is not None and wanted < total:
         total, call.own_deadline = wanted, False
     call.deadline = call.request.received + total
-    if call.step:
-        call.step.attributes = {"sidestep.deadline_seconds": total}
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  a coroutine runs in a task
     expiry = _Expiry(task)
@@ -53,7 +51,7 @@ async def _run(call: Call, following: Handler[Reply]) -> Reply:
         alarm.cancel()
 
 
-deadline = Answering("deadline", _run)
+deadline = Answering("deadline", _run, noted=False)
 """Sets the call's deadline (the policy's `timeouts.total`, or the client's own if tighter) and ends at it with 504.
 
 A committed stream has left the stage by then; its body keeps the same deadline.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proxy.config.snapshot import BreakerSettings, Policy, Provider, Rate, Route
 from proxy.registry import ProviderState, Registry, breaker_settings
 from proxy.resilience.limiter import Limiter
+from proxy.routing.candidates import serves
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +22,12 @@ class Seat:
     limiter: Limiter
     configured: bool
     """Whether it has the key that it needs."""
+    serves: bool
+    """Whether its configuration covers the capability."""
+    serves_tools: bool
+    """Whether it does for requests that offer tools."""
+    names: Mapping[str, str]
+    """Client model name -> this provider's name; empty: names pass unchanged."""
     endpoint: str
     """The URL root that serves the capability."""
 
@@ -51,5 +58,8 @@ class Seating:
             rate=provider.rate_limit.get(capability),
             limiter=state.limiter(capability),
             configured=provider.configured,
+            serves=serves(provider, capability),
+            serves_tools=serves(provider, capability, tools=True),
+            names=provider.model_names(capability),
             endpoint=provider.endpoint(capability),
         )

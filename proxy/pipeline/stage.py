@@ -22,6 +22,8 @@ class Stage(Generic[Result]):
 
     name: str
     run: Callable[[Call, Handler[Result]], Awaitable[Result]]
+    noted: bool = True
+    """Whether each of its turns is written down. One that hardly ever decides anything has no span of its own."""
 
 
 Answering = Stage[Reply]
@@ -39,16 +41,26 @@ def compose(stages: Sequence[Stage[Result]], last: Handler[Result], clock: Clock
     """Nest the stages, the first one outermost."""
     handler = last
     for stage in reversed(stages):
-        handler = noted(stage, handler, clock)
+        handler = noted(stage, handler, clock) if stage.noted else unnoted(stage, handler)
     return handler
 
 
 def noted(stage: Stage[Result], following: Handler[Result], clock: Clock) -> Handler[Result]:
     """Begin a step for every turn of a stage; it ends when the next one begins, so it tells the time of deciding."""
-    name, run = stage.name, stage.run
+    name, run, now = stage.name, stage.run, clock.now
 
     def handler(call: Call) -> Awaitable[Result]:
-        call.begin_step(name, clock.now())
+        call.begin_step(name, now())
+        return run(call, following)
+
+    return handler
+
+
+def unnoted(stage: Stage[Result], following: Handler[Result]) -> Handler[Result]:
+    """Bind a stage to the one behind it."""
+    run = stage.run
+
+    def handler(call: Call) -> Awaitable[Result]:
         return run(call, following)
 
     return handler

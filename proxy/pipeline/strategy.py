@@ -15,7 +15,7 @@ from proxy.resilience.breaker import State
 from proxy.resilience.outcome import Elsewhere
 from proxy.resilience.ramp import share
 from proxy.resilience.window import Performance
-from proxy.routing.candidates import Candidate, Excluded, Exclusion, serves, soonest
+from proxy.routing.candidates import Candidate, Excluded, Exclusion, soonest
 from proxy.routing.strategies import order
 
 LAST_CHANCE_EVERY = 1.0
@@ -42,14 +42,16 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
         excluded: list[Excluded] = []
         for seat in seating.row(call.route, capability):
             provider = seat.provider
-            model = provider.upstream_model(call.model, capability)
-            seats[provider.name] = seat, model or ""
+            names, model = seat.names, call.model
+            if names:
+                model = names.get(model) or names.get("default") or ""
+            seats[provider.name] = seat, model
             if not registry.overrides.allows(provider):
                 excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
             else:
-                candidates.append(_candidate(call, seat, model or "", now))
+                candidates.append(_candidate(call, seat, model, now))
         if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
@@ -118,13 +120,17 @@ def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
     return None
 
 
-def _unfit(call: Call, seat: Seat, model: str | None, now: float) -> Excluded | None:
+def _unfit(call: Call, seat: Seat, model: str, now: float) -> Excluded | None:
     """What keeps it from this request however long one waits, the most lasting reason first."""
     provider, state = seat.provider, seat.state
     reason = None
     if not seat.configured:
         reason = Exclusion.UNCONFIGURED
-    elif model is None or not serves(provider, call.request) or (state.unsupported and state.lacks(model, now)):
+    elif (
+        not (seat.serves_tools if call.request.tools else seat.serves)
+        or (seat.names and not model)
+        or (state.unsupported and state.lacks(model, now))
+    ):
         reason = Exclusion.UNSUPPORTED
     elif call.tried and (spent := _spent(call, provider)) is not None:
         reason = spent
@@ -148,8 +154,8 @@ def _out_of_reach(call: Call, seat: Seat, now: float) -> Excluded | None:
     if not gate.available(now, seat.breaker):
         until = gate.opens_until if gate.state(now) is State.OPEN else None
         return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
-    if (remaining := state.cool_down.remaining(now)) > 0:
-        return Excluded(name, Exclusion.COOLING_DOWN, remaining)
+    if state.cool_down.until > now:
+        return Excluded(name, Exclusion.COOLING_DOWN, state.cool_down.until - now)
     if seat.rate is not None and (wait := seat.limiter.ready_in(now, seat.rate)) > 0:
         return Excluded(name, Exclusion.RATE_LIMITED, wait)
     if seat.provider.concurrency is not None and not state.places.free(seat.provider.concurrency):
@@ -182,11 +188,12 @@ _UNSEEN = Performance()
 def _candidate(call: Call, seat: Seat, model: str, now: float) -> Candidate:
     provider, state = seat.provider, seat.state
     seen = state.performance(model, now) if call.policy.strategy in _MEASURING else _UNSEEN
+    recovered_at = state.recovered_at
     return Candidate(
         provider.name,
         provider.priority,
         provider.weight,
-        share(now, state.recovered_at, call.policy.recovery.ramp),
+        1.0 if recovered_at is None else share(now, recovered_at, call.policy.recovery.ramp),
         seen.requests,
         seen.success_rate,
         seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,

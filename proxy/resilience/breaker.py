@@ -104,8 +104,8 @@ class Breaker:
 
     def available(self, now: float, settings: BreakerSettings) -> bool:
         """Say whether `acquire` would give a permit now."""
-        state = self.state(now)
-        return state is State.CLOSED or (state is State.HALF_OPEN and self._probes < settings.half_open)
+        until = self._until
+        return until is None or (now >= until and self._probes < settings.half_open)
 
     def acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """Give a permit, or None when the provider is to be left alone."""

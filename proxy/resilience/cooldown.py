@@ -6,10 +6,11 @@ from math import inf
 class CoolDown:
     """Of two cool-downs the later one holds: a second 429 with a shorter wait must not shorten the first."""
 
-    __slots__ = ("_reason", "_until")
+    __slots__ = ("_reason", "until")
 
     def __init__(self) -> None:
-        self._until = -inf
+        self.until = -inf
+        """Monotonic time at which it ends; in the past when it does not cool down."""
         self._reason = ""
 
     @property
@@ -19,15 +20,15 @@ class CoolDown:
 
     def extend(self, now: float, seconds: float, reason: str) -> None:
         """Cool down for `seconds` from now, unless it does so for longer already; `math.inf` means until `clear`."""
-        if now + seconds > max(now, self._until):
-            self._until = now + seconds
+        if now + seconds > max(now, self.until):
+            self.until = now + seconds
             self._reason = reason
 
     def remaining(self, now: float) -> float:
         """Return the seconds left; 0 when it is not cooling down."""
-        return max(0.0, self._until - now)
+        return max(0.0, self.until - now)
 
     def clear(self) -> None:
         """End it: the key changed, or a check passed."""
-        self._until = -inf
+        self.until = -inf
         self._reason = ""

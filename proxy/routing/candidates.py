@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proxy.config.snapshot import Provider
-from proxy.messages import Request
 
 
 class Exclusion(StrEnum):
@@ -61,9 +60,9 @@ class Excluded(NamedTuple):
     """Seconds until it may be asked again; None when waiting does not help."""
 
 
-def serves(provider: Provider, request: Request) -> bool:
-    """Say whether the provider's configuration covers the kind of request: its operation and its tools."""
-    return request.capability in provider.supports and (not request.tools or "tools" in provider.supports)
+def serves(provider: Provider, capability: str, *, tools: bool = False) -> bool:
+    """Say whether the provider's configuration covers a kind of request: its capability, and the tools it offers."""
+    return capability in provider.supports and (not tools or "tools" in provider.supports)
 
 
 def soonest(excluded: Sequence[Excluded]) -> Excluded | None:

@@ -87,7 +87,7 @@ class UpstreamConnection(asyncio.Protocol):
 
         Raises TooLateError, MalformedError, and aiohttp's errors for a connection that was lost.
         """
-        while not self._head_came:
+        if not self._head_came:
             await self._news()
         self.answers += 1
 
@@ -241,13 +241,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def _news(self) -> None:
         """Wait for more. Raises what has ended the answer already."""
-        if self._error is not None:
+        if self._error is None:
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        if self._error is not None and not self._size:
             raise self._error
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
 
     def _tell(self) -> None:
         waiter = self._waiter

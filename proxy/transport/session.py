@@ -78,6 +78,9 @@ class Upstream:
 
     async def read_all(self, limit: int) -> bytes:
         """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`, or LateError)."""
+        if self._connection is None and self._inflater is None and 0 < len(self._rest) <= limit:
+            body, self._rest = self._rest, b""
+            return body
         pieces = []
         size = 0
         while piece := await self._read(limit):

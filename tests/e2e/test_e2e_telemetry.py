@@ -24,8 +24,6 @@ def traced(collector, **traces):
 TREE = """
 SERVER POST /v1/chat/completions
   INTERNAL chat small
-    INTERNAL deadline
-    INTERNAL admission
     INTERNAL strategy
     INTERNAL rate_limit
     INTERNAL breaker

@@ -18,7 +18,7 @@ def stages(record):
 async def test_a_request_passes_the_stages_in_this_order():
     play = Play({"degrade": (DegradeStep(static="sorry"),)}, p1=[good()])
     await play.ask()
-    order = ["deadline", "admission", "degrade", "strategy", "rate_limit", "breaker"]
+    order = ["degrade", "strategy", "rate_limit", "breaker"]
 
     assert [name for name in stages(play.record) if name in order] == order
 
@@ -29,7 +29,6 @@ async def test_the_stages_of_a_turn_are_passed_anew_for_every_provider():
 
     assert stages(play.record).count("strategy") == 2
     assert stages(play.record).count("breaker") == 2
-    assert stages(play.record).count("admission") == 1
 
 
 async def test_a_policy_without_degradation_has_no_stage_for_it():
@@ -119,7 +118,7 @@ async def test_one_more_is_refused_before_anything_else():
         await play.ask()
 
     assert caught.value.retry_after == RETRY_AFTER
-    assert stages(play.record) == ["deadline", "admission"]
+    assert stages(play.record) == []
 
 
 # Permits

@@ -1,12 +1,8 @@
 import pytest
 
 from proxy.config.snapshot import Provider
-from proxy.messages import Operation, Request
+from proxy.messages import CAPABILITIES, Operation
 from proxy.routing.candidates import Excluded, Exclusion, serves, soonest
-
-
-def request(operation=Operation.CHAT, *, tools=False):
-    return Request(id="r", operation=operation, path="/", body=b"{}", document={}, model="gpt-4o", tools=tools)
 
 
 def provider(supports=("chat",)):
@@ -24,13 +20,13 @@ def provider(supports=("chat",)):
     ],
 )
 def test_a_provider_serves_the_operations_it_lists(operation, capability):
-    assert serves(provider((capability,)), request(operation))
-    assert not serves(provider(("moderations",)), request(operation))
+    assert serves(provider((capability,)), CAPABILITIES[operation])
+    assert not serves(provider(("moderations",)), CAPABILITIES[operation])
 
 
 def test_a_request_with_tools_needs_a_provider_that_takes_tools():
-    assert serves(provider(("chat", "tools")), request(tools=True))
-    assert not serves(provider(("chat",)), request(tools=True))
+    assert serves(provider(("chat", "tools")), "chat", tools=True)
+    assert not serves(provider(("chat",)), "chat", tools=True)
 
 
 def test_nobody_recovers_where_nobody_is_excluded():
