@@ -68,11 +68,11 @@ class Exchange:
         """Tell the client to send its body; no part of the answer."""
         self._connection.send(CONTINUE)
 
-    def answer(self, reply: Reply) -> None:
-        """Write a whole answer."""
+    def answer(self, reply: Reply) -> bool:
+        """Write a whole answer; say whether the client has no room for more at the moment."""
         self.begun = True
         head = self._head(reply, f"content-length: {len(reply.body)}\r\n")
-        self._connection.send(head if self.message.method == "HEAD" else head + reply.body)
+        return self._connection.send(head if self.message.method == "HEAD" else head + reply.body)
 
     def begin(self, reply: Reply) -> None:
         """Make the head of an answer that comes in pieces; it goes out with the first of them."""
@@ -83,13 +83,13 @@ class Exchange:
             self.closing = True
             self._held = self._head(reply, "")
 
-    def write(self, piece: bytes) -> None:
-        """Write a piece; not empty."""
+    def write(self, piece: bytes) -> bool:
+        """Write a piece, not empty; say whether the client has no room for more at the moment."""
         if self._modern:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         if self._held:
             piece, self._held = self._held + piece, b""
-        self._connection.send(piece)
+        return self._connection.send(piece)
 
     def end(self) -> None:
         """Write the end of an answer that came in pieces."""
@@ -101,11 +101,6 @@ class Exchange:
         """Reset the connection: the client must not take what it got for an answer."""
         if self._connection.transport is not None:
             self._connection.transport.abort()
-
-    @property
-    def behind(self) -> bool:
-        """Whether the client has no room for more at the moment."""
-        return self._connection.writing_paused
 
     async def drained(self) -> None:
         """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
@@ -150,11 +145,13 @@ class ClientConnection(GuardedConnection):
         """Whether the listener wants to be rid of its connections."""
         return self._close
 
-    def send(self, data: bytes) -> None:
-        """Write to the socket. Raises ConnectionError."""
-        if self.transport is None:
+    def send(self, data: bytes) -> bool:
+        """Write to the socket; say whether the client is behind with reading. Raises ConnectionError."""
+        transport = self.transport
+        if transport is None:
             raise ConnectionResetError("the client has left")
-        self.transport.write(data)
+        transport.write(data)
+        return self._paused
 
     async def room(self) -> None:
         """Wait until the socket takes more. Raises ConnectionError."""

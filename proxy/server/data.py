@@ -97,8 +97,7 @@ class DataListener:
         record.response_bytes = len(reply.body)
         reply.headers |= reply_headers(record, self._clock.now())
         if reply.stream is None:
-            exchange.answer(reply)
-            if exchange.behind:
+            if exchange.answer(reply):
                 await exchange.drained()
         else:
             exchange.begin(reply)
@@ -118,8 +117,7 @@ class DataListener:
 async def _pump(exchange: Exchange, stream: Body) -> None:
     """Take a piece only when the client has room for it."""
     while piece := await stream.read():
-        exchange.write(piece)
-        if exchange.behind:
+        if exchange.write(piece):
             await exchange.drained()
     if stream.aborted:
         exchange.abort()

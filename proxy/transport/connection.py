@@ -87,7 +87,7 @@ class UpstreamConnection(asyncio.Protocol):
 
         Raises TooLateError, MalformedError, and aiohttp's errors for a connection that was lost.
         """
-        if not self._head_came:
+        while not self._head_came:
             await self._news()
         self.answers += 1
 
@@ -239,16 +239,12 @@ class UpstreamConnection(asyncio.Protocol):
         if self.when_lost is not None:
             self.when_lost(self)
 
-    async def _news(self) -> None:
-        """Wait for more. Raises what has ended the answer already."""
-        if self._error is None:
-            waiter = self._waiter = self._loop.create_future()
-            try:
-                await waiter
-            finally:
-                self._waiter = None
-        if self._error is not None and not self._size:
+    def _news(self) -> "asyncio.Future[None]":
+        """What to wait for when nothing is there. Raises what has ended the answer already."""
+        if self._error is not None:
             raise self._error
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def _tell(self) -> None:
         waiter = self._waiter

@@ -112,26 +112,20 @@ class Upstream:
             connection.discard()
 
     async def _read(self, limit: int) -> bytes:
+        """Return the next bytes, unpacked where they came packed; with the last ones the connection is given back."""
+        connection = self._connection
         try:
-            if self._inflater is None:
-                return await self._packed(limit)
-            return await self._inflated(self._inflater)
+            if self._inflater is not None:
+                return await self._inflated(self._inflater)
+            if connection is None:
+                return self._left(limit)
+            data = await connection.read(limit)
         except TooLateError:
             raise LateError from None
         except MalformedError as error:
             raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
         except _NETWORK as error:
             raise AttemptError(translate(error, sent=True)) from error
-
-    async def _packed(self, limit: int) -> bytes:
-        """Return the next bytes as they came; the connection is given back with the last of them."""
-        connection = self._connection
-        if connection is None:
-            if self._dropped:
-                raise aiohttp.ClientConnectionError("closed")
-            data, self._rest = self._rest[:limit], self._rest[limit:]
-            return data
-        data = await connection.read(limit)
         if connection.finished:
             self._give_back()
         return data
@@ -139,13 +133,29 @@ class Upstream:
     async def _inflated(self, inflater: Inflater) -> bytes:
         """Unpack what came although we asked for no packing; bounded, so that a bomb is a broken answer."""
         try:
-            while data := await self._packed(PIECE):
+            while data := await self._packed():
                 if plain := inflater.feed(data):
                     return plain
             return inflater.close()
         except InflateError as error:
             self.close()
             raise AttemptError(_broken(str(error))) from error
+
+    async def _packed(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            return self._left(PIECE)
+        data = await connection.read(PIECE)
+        if connection.finished:
+            self._give_back()
+        return data
+
+    def _left(self, limit: int) -> bytes:
+        """What came before the connection was given back; an answer that was dropped has nothing left to read."""
+        if self._dropped:
+            raise aiohttp.ClientConnectionError("closed")
+        data, self._rest = self._rest[:limit], self._rest[limit:]
+        return data
 
     def _give_back(self) -> None:
         connection, self._connection = self._connection, None
