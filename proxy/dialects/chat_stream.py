@@ -7,10 +7,10 @@ from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
 from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
 from proxy.dialects.facts import note
-from proxy.dialects.plain_chunk import holes
+from proxy.dialects.plain import chunk_holes
 from proxy.dialects.splice import without_null_usage
 from proxy.dialects.sse import Event
-from proxy.dialects.stencil import NOTHING, Stencil
+from proxy.dialects.stencil import Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Request
 
@@ -55,7 +55,7 @@ class ChatGrammar:
         self._kept = KeptText(wanted=keep_text)
         self._finishes: dict[int, str] = {}
         self._spoke = False
-        self._stencil: Stencil | None = None
+        self.stencil: Stencil | None = None
 
     @property
     def text(self) -> str:
@@ -66,26 +66,26 @@ class ChatGrammar:
         """Keep no more text; what was kept is gone."""
         self._kept.forget()
 
-    def skim(self, data: bytes) -> tuple[bytes, int]:
-        """Pass on plain chunks that differ from the last one that was glanced at only in what they say."""
-        return self._stencil.run(data) if self._stencil else NOTHING
-
     def glance(self, event: Event) -> Fed | None:
         """Pass on a plain piece of output, once the first chunk has told what all of them tell."""
         if not (0 in self._finishes and self.facts.id and self.facts.model) or self._kept.room:
             return None
         data = event.data or b""
-        found = holes(data) if event.type == "message" else ()
-        if not found:
+        holes = chunk_holes(data) if event.type == "message" else []
+        if not holes:
             return None
-        shown: bytes | None = None
+        stencil = Stencil(b"data: ", data, holes)
+        forward = event.raw
         if b'"usage"' in data and not self._request.wants_usage:
-            shown = without_null_usage(data)
-            if shown is None:
+            shown = without_null_usage(data) or b""
+            seen = chunk_holes(shown)
+            if not seen:
                 return None
-        self._stencil = Stencil(data, found, shown)
+            stencil.show(b"data: ", shown, seen)
+            forward = _written(event, shown)
+        self.stencil = stencil
         self._spoke = True
-        return Fed(event.raw if shown is None else _written(event, shown), output=True)
+        return Fed(forward, output=True)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one chunk; usage that the client did not ask for is taken out of it."""

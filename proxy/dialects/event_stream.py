@@ -8,8 +8,9 @@ from proxy.dialects.chat_stream import KeptText
 from proxy.dialects.classify import Signals, failure_of, read_error
 from proxy.dialects.documents import count, mapping, solid, text
 from proxy.dialects.facts import note
+from proxy.dialects.plain import delta_holes
 from proxy.dialects.sse import Event
-from proxy.dialects.stencil import NOTHING
+from proxy.dialects.stencil import Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Operation, Request
 
@@ -43,6 +44,7 @@ class TypedGrammar:
         self._pictures_due = wanted or 1
         self._pictures = 0
         self._spoke = False
+        self.stencil: Stencil | None = None
 
     @property
     def text(self) -> str:
@@ -53,13 +55,17 @@ class TypedGrammar:
         """Keep no more text; what was kept is gone."""
         self._kept.forget()
 
-    def skim(self, data: bytes) -> tuple[bytes, int]:  # noqa: ARG002  the protocol's
-        """Nothing is passed on unseen."""
-        return NOTHING
-
-    def glance(self, event: Event) -> Fed | None:  # noqa: ARG002  the protocol's
-        """Nothing can be told without the event's type."""
-        return None
+    def glance(self, event: Event) -> Fed | None:
+        """Pass on a delta that tells nothing else than a piece of output."""
+        if self._kept.room or not event.type.endswith(".delta"):
+            return None
+        data = event.data or b""
+        holes = delta_holes(data)
+        if not holes:
+            return None
+        self.stencil = Stencil(b"event: " + event.type.encode() + b"\ndata: ", data, holes)
+        self._spoke = True
+        return Fed(event.raw, output=True)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event by its type."""

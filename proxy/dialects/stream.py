@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from proxy.dialects.classify import Signals, failure_of, read_error, told_by
 from proxy.dialects.documents import mapping, read_json
 from proxy.dialects.sse import BYTE_ORDER_MARK, Event, Splitter
+from proxy.dialects.stencil import Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed
 
@@ -32,14 +33,12 @@ class Grammar(Protocol):
     def text(self) -> str:
         """The answer's text so far, when it is kept."""
 
+    @property
+    def stencil(self) -> Stencil | None:
+        """What events look like that `glance` would pass on as output, as far as that is known."""
+
     def forget(self) -> None:
         """Keep no more text; what was kept is gone."""
-
-    def skim(self, data: bytes) -> tuple[bytes, int]:
-        """Judge the plain events that `data` begins with, exactly as `glance` would: all are output.
-
-        Returns what is forwarded of them and how many bytes they are; none are judged when that is 0.
-        """
 
     def glance(self, event: Event) -> Fed | None:
         """Judge an event by its bytes alone, exactly as `take` would; None when it has to be parsed."""
@@ -80,11 +79,12 @@ class EventReader:
             self._firsts -= 1
             first = self._read(data[:cut])
             return first if first.ended or first.failure else _together(first, self.feed(data[cut:]))
-        if b"\n\n" not in data:  # completes nothing that is plain, unless by a hair, which the splitter sees
+        stencil = self._grammar.stencil
+        if stencil is None or b"\n\n" not in data:  # a line feed that completes one held back is for the splitter
             return self._read(data)
         splitter = self._splitter
         whole = splitter.begun + data
-        forward, end = self._grammar.skim(whole)
+        forward, end = stencil.run(whole)
         if not end:
             return self._read(data)
         self._firsts = 0
@@ -101,7 +101,7 @@ class EventReader:
         rest = self._splitter.close()
         taken = self._take(rest) if rest and rest.data else Fed()
         if taken.failure or taken.ended:
-            return Fed(forward=taken.forward, output=taken.output, ended=taken.ended, failure=taken.failure)
+            return taken
         if failure := self._grammar.verdict():
             return Fed(failure=failure)
         return Fed(forward=taken.forward, output=True, ended=True)

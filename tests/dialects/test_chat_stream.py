@@ -222,6 +222,11 @@ def test_half_an_emoji_survives_a_rewriting():
     assert json.loads(forward.removeprefix(b"data: "))["choices"][0]["delta"]["content"] == "\ud83d"
 
 
+def test_a_large_number_survives_a_rewriting():
+    last = {**chunk(finish="stop"), "usage": {"prompt_tokens": 1}, "seed": 2**70}
+    assert str(2**70).encode() in read(data(HELLO, last), a_stream_request(wants_usage=False)).forward
+
+
 def test_usage_that_was_asked_for_passes():
     assert data(USAGE) in read(GOOD["chat"]).forward
 

@@ -9,17 +9,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects.chat_stream import ChatGrammar
+from proxy.dialects.event_stream import TypedGrammar
 from proxy.dialects.openai import OPENAI_SIGNALS
-from proxy.dialects.plain_chunk import holes
+from proxy.dialects.plain import chunk_holes, delta_holes
 from proxy.dialects.stencil import NOTHING, Stencil
 from proxy.dialects.stream import EventReader
+from proxy.messages import Operation
 
 PLAIN = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
 PADDED = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"}}],"usage":null,"obfuscation":"%s"}'
 
 
 def stencil(text: str, shown: str | None = None) -> Stencil:
-    return Stencil(text.encode(), holes(text.encode()), shown and shown.encode())
+    data = text.encode()
+    made = Stencil(b"data: ", data, chunk_holes(data))
+    if shown is not None:
+        made.show(b"data: ", shown.encode(), chunk_holes(shown.encode()))
+    return made
 
 
 def events(form: str, *texts: str | tuple[str, ...]) -> bytes:
@@ -100,33 +106,39 @@ def test_two_paddings_in_one_chunk_do_not_make_up_for_none_in_another():
     assert stencil(PADDED % ("x", "y")).run(odd) == NOTHING
 
 
-class Parsing(ChatGrammar):
+class ParsingChunks(ChatGrammar):
     """The same grammar, which parses whatever comes."""
-
-    def skim(self, data):
-        return NOTHING
 
     def glance(self, event):
         return None
 
 
-def both(pieces, *, wants_usage, keep_text):
-    """Read a stream with and without the short cuts; tell what came of each piece, and what is known after."""
-    for grammar_of in (ChatGrammar, Parsing):
-        grammar = grammar_of(a_stream_request(wants_usage=wants_usage), OPENAI_SIGNALS, keep_text=keep_text)
-        reader = EventReader(grammar, OPENAI_SIGNALS)
-        steps = []
-        for piece in pieces:
-            steps.append(reader.feed(piece))
-            if steps[-1].ended or steps[-1].failure:
-                break
-        else:
-            steps.append(reader.close())
-        yield steps, reader.facts, reader.text, grammar.verdict()
+class ParsingTyped(TypedGrammar):
+    """Here, too."""
+
+    def glance(self, event):
+        return None
+
+
+def read(grammar, pieces):
+    """Tell what comes of each piece of a stream, and what is known after it."""
+    reader = EventReader(grammar, OPENAI_SIGNALS)
+    steps = []
+    for piece in pieces:
+        steps.append(reader.feed(piece))
+        if steps[-1].ended or steps[-1].failure:
+            break
+    else:
+        steps.append(reader.close())
+    return steps, reader.facts, reader.text, grammar.verdict()
 
 
 def same_judgement(pieces, *, wants_usage=False, keep_text=False):
-    quick, slow = both(pieces, wants_usage=wants_usage, keep_text=keep_text)
+    request = a_stream_request(wants_usage=wants_usage)
+    quick, slow = (
+        read(grammar_of(request, OPENAI_SIGNALS, keep_text=keep_text), pieces)
+        for grammar_of in (ChatGrammar, ParsingChunks)
+    )
     assert quick == slow
 
 
@@ -212,3 +224,58 @@ def test_every_cut_of_a_stream_is_judged_alike():
         same_judgement([stream[:at], stream[at:]])
         same_judgement([stream[:at], stream[at : at + 9], stream[at + 9 :]])
     same_judgement([stream[at : at + 1] for at in range(len(stream))])
+
+
+TYPES = st.sampled_from(
+    ["response.output_text.delta"] * 4
+    + ["response.reasoning_text.delta", "response.output_text.done", "response.failed", "response.completed", "error"]
+)
+NUMBERS = st.sampled_from(["0", "7", "12", "345", "01", "-1", "1.5", '"8"'])
+
+
+@st.composite
+def typed(draw):
+    """A typed event, as they come and as they do not."""
+    kind = draw(TYPES)
+    first, last = draw(st.sampled_from([(True, False), (True, False), (False, True), (False, False)]))
+    number = f',"sequence_number":{draw(NUMBERS)}'
+    said = f'"delta":"{draw(TEXTS)}"'
+    more = draw(st.sampled_from(["", ',"logprobs":[]', ',"id":"x"', ',"error":null', ',"model":"m"', ',"delta":""']))
+    padding = draw(st.sampled_from(["", "", ',"obfuscation":"ab"', ',"obfuscation":""']))
+    document = f'{{"type":"{kind}"{number * first},"item_id":"i",{said}{more}{number * last}{padding}}}'
+    line = draw(st.sampled_from([f"event: {kind}\n"] * 4 + ["", "event: error\n", "event: x.delta\n"]))
+    return f"{line}data: {document}\n\n".encode()
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(typed() | st.lists(typed(), max_size=1).map(lambda one: b"".join(one * 3)), max_size=8),
+    CUTS,
+    ENDINGS,
+    st.booleans(),
+)
+def test_the_short_cuts_change_nothing_in_a_stream_of_typed_events(bits, cuts, ending, keep_text):
+    request = a_stream_request(Operation.RESPONSES)
+    pieces = cut(b"".join(bits).replace(b"\n", ending), cuts)
+    quick, slow = (
+        read(grammar_of(request, OPENAI_SIGNALS, keep_text=keep_text), pieces)
+        for grammar_of in (TypedGrammar, ParsingTyped)
+    )
+    assert quick == slow
+
+
+def delta(number, text, padding):
+    return (
+        f'{{"type":"response.output_text.delta","sequence_number":{number},"item_id":"msg_1","output_index":0,'
+        f'"content_index":0,"delta":"{text}","logprobs":[],"obfuscation":"{padding}"}}'
+    ).encode()
+
+
+def test_numbers_may_differ_in_a_run_of_typed_events():
+    begin = b"event: response.output_text.delta\ndata: "
+    run = b"".join(begin + delta(number, text, "x" * number) + b"\n\n" for number, text in enumerate(["a", "b", r"\n"]))
+    known = delta(10, "z", "")
+    assert Stencil(begin, known, delta_holes(known)).run(run) == (run, len(run))
+    for number in ("01", "", "-1", '"1"'):
+        odd = begin + delta(number, "a", "") + b"\n\n"
+        assert Stencil(begin, known, delta_holes(known)).run(odd) == (b"", 0)
