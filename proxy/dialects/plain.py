@@ -27,9 +27,10 @@ def _object(said: bytes, *, around: bytes) -> bytes:
     return rb"\{(?:" + around + rb", ?)*+" + said + rb"(?:, ?" + around + rb")*+\}"
 
 
+# Nothing is captured within a possessive repeat: Python 3.11 loses count of its groups there.
 _SAID = rb'": ?"(' + TEXT + rb')"'
 _SCALAR = rb'(?:"' + PADDING + rb'"|true|false|' + NUMBER + rb"(?:\.[0-9]{1,9}+)?)"
-_PADDED = rb'(?:, ?"(?:obfuscation|p)": ?"(' + PADDING + rb')")?+'  # OpenAI's, Mistral's
+_PADDED = rb'(?:, ?"(?:obfuscation|p)": ?"(' + PADDING + rb')")?'  # OpenAI's, Mistral's
 
 # A null is no output, whatever its name; but the last of two members of one name counts, so what is said has only one.
 # And a usage stands where it belongs, or it would be taken out in the wrong place.
@@ -37,8 +38,10 @@ _THOUGHTS = ("reasoning", "reasoning_content", "tool_calls")
 _ROLE = rb'"role": ?"assistant"'
 _CALL = rb'\{"index": ?[0-9]{1,3}, ?(?:"type": ?"function", ?)?"function": ?\{"arguments' + _SAID + rb"\}\}"
 _SPEECH = _object(rb'"content' + _SAID, around=rb"(?:" + _ROLE + rb"|" + _named("content", "usage") + rb"null)")
+_DETAIL = _object(rb'"text' + _SAID, around=_named("text") + rb"(?:" + _SCALAR + rb"|null)")
+_DETAILS = rb'(?:, ?"reasoning_details": ?\[' + _DETAIL + rb"\])?"  # OpenRouter's, the same once more
 _THOUGHT = _object(
-    rb'(?:"reasoning(?:_content)?' + _SAID + rb'|"tool_calls": ?\[' + _CALL + rb"\])",
+    rb'(?:"reasoning(?:_content)?' + _SAID + _DETAILS + rb'|"tool_calls": ?\[' + _CALL + rb"\])",
     around=rb'(?:"content": ?""|' + _ROLE + rb"|" + _named(*_THOUGHTS, "usage") + rb"null)",
 )
 _CHOICE = _object(
@@ -53,9 +56,9 @@ _MEMBER = (
 _CHUNK = re.compile(
     rb"\{(?:" + _MEMBER + rb', ?)*+"choices": ?\[' + _CHOICE + rb"\](?:, ?" + _MEMBER + rb")*+" + _PADDED + rb"\}"
 )
-_CHUNK_FORMS = (TEXT, TEXT, TEXT, TEXT, PADDING)
+_CHUNK_FORMS = (TEXT, TEXT, TEXT, TEXT, TEXT, PADDING)
 
-_NUMBERED = rb'(?:, ?"sequence_number": ?(' + NUMBER + rb"))?+"
+_NUMBERED = rb'(?:, ?"sequence_number": ?(' + NUMBER + rb"))?"
 _PART = (
     rb"(?:, ?" + _named(*_TELLING, "id", "model", "response", "delta", "sequence_number", "obfuscation", "p")
     + rb"(?:" + _SCALAR + rb"|null|\[\]))*+"

@@ -58,6 +58,7 @@ class EventReader:
         self._signals = signals
         self._splitter = Splitter()
         self._firsts = FIRSTS
+        self._skimming = False  # whether nothing is left of the last piece, and the splitter at a beginning
 
     @property
     def facts(self) -> AnswerFacts:
@@ -80,15 +81,15 @@ class EventReader:
             first = self._read(data[:cut])
             return first if first.ended or first.failure else _together(first, self.feed(data[cut:]))
         stencil = self._grammar.stencil
-        if stencil is None or b"\n\n" not in data:  # a line feed that completes one held back is for the splitter
+        if stencil is None or not (self._skimming or b"\n\n" in data):
             return self._read(data)
-        splitter = self._splitter
-        whole = splitter.begun + data
+        whole = data if self._skimming else self._splitter.begun + data
         forward, end = stencil.run(whole)
         if not end:
             return self._read(data)
-        self._firsts = 0
-        splitter.begin_anew()
+        if not self._skimming:
+            self._skimming, self._firsts = True, 0
+            self._splitter.begin_anew()
         skimmed = Fed(forward, output=True)
         return skimmed if end == len(whole) else _together(skimmed, self._read(whole[end:]))
 
@@ -108,6 +109,7 @@ class EventReader:
 
     def _read(self, data: bytes) -> Fed:
         """Take events one by one."""
+        self._skimming = False
         forward: list[bytes] = []
         output = False
         for event in self._splitter.feed(data):

@@ -21,6 +21,8 @@ DELTAS = st.fixed_dictionaries(
         "refusal": st.none() | TEXTS,
         "reasoning": st.none() | TEXTS,
         "reasoning_content": st.none() | TEXTS,
+        "reasoning_details": st.just([])
+        | TEXTS.map(lambda text: [{"type": "reasoning.text", "text": text, "index": 0}]),
         "tool_calls": st.just([{}]) | st.just([{"index": 0, "function": {"arguments": "x"}}]) | st.none(),
     },
 )
@@ -121,6 +123,7 @@ def test_a_glance_is_not_deceived_by_names_that_stand_twice_or_in_the_wrong_plac
         b'{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"x"}}],"created":1,"timings":null}',
         b'{"choices":[{"index":0,"delta":{"content":null,"reasoning_content":"x"},"token_ids":null}]}',
         b'{"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":"x"}}]}',
+        b'{"choices":[{"delta":{"content":"","reasoning":"x","reasoning_details":[{"type":"r","text":"x","index":0}]}}]}',
         b'{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}',
         b'{"choices":[{"text":"x","index":0,"logprobs":null}],"obfuscation":"abc"}',
     ],

@@ -159,6 +159,7 @@ FORMS = [
     PLAIN.replace("content", "reasoning_content"),
     '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"%s"}}]}}]}',
     json.dumps(chunk({"content": "%s"})),
+    '{"choices":[{"index":0,"delta":{"content":"","reasoning":"%s","reasoning_details":[{"text":"b","format":null}]}}]}',
 ]
 OTHERS = [
     data(ROLE),
