@@ -147,6 +147,12 @@ def cut(stream, places):
     return [stream[start:end] for start, end in pairwise(ends)]
 
 
+def delivered(bits, ending, places):
+    """A stream as it may come: piece by piece as it was written, or cut anywhere."""
+    bits = [bit.replace(b"\n", ending) for bit in bits if bit]
+    return bits if places is None else cut(b"".join(bits), places)
+
+
 TEXTS = st.sampled_from(
     ["a", " word", r"\n", r"\"", "\\", "é", "漢", "", '"', r"\u00e9", r"\ud83d", '"}]}', "\x01", "[DONE]"]
 )
@@ -187,7 +193,7 @@ BITS = st.sampled_from(FORMS).flatmap(
         max_size=12,
     )
 )
-CUTS = st.lists(st.integers(0, 3000), max_size=6)
+CUTS = st.none() | st.lists(st.integers(0, 3000), max_size=6)
 ENDINGS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
 
 
@@ -195,8 +201,7 @@ ENDINGS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
 @given(BITS, CUTS, ENDINGS, st.booleans(), st.booleans())
 @example([data(ROLE), events(FORMS[-1], "a"), events(FORMS[-1], "b")], [], b"\n", False, False)  # noqa: FBT003
 def test_the_short_cuts_change_nothing(bits, cuts, ending, wants_usage, keep_text):
-    stream = data(ROLE) + b"".join(bits)
-    pieces = cut(stream.replace(b"\n", ending), cuts)
+    pieces = delivered([data(ROLE), *bits], ending, cuts)
     same_judgement(pieces, wants_usage=wants_usage, keep_text=keep_text)
 
 
@@ -206,7 +211,7 @@ def test_the_short_cuts_change_nothing_in_a_damaged_stream(damage, cuts, form):
     stream = bytearray(data(ROLE) + events(form, *["a", "bc", r"\n"] * 4) + data(STOP, DONE))
     for at, replacement in damage:
         stream[at % len(stream) : at % len(stream) + len(replacement)] = replacement
-    same_judgement(cut(bytes(stream), cuts))
+    same_judgement(cut(bytes(stream), cuts or []))
 
 
 PADDINGS = st.sampled_from(["", "x", "xyz", r"\"", '"', BETWEEN, "\r"])
@@ -215,7 +220,15 @@ PADDINGS = st.sampled_from(["", "x", "xyz", r"\"", '"', BETWEEN, "\r"])
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(TEXTS | st.just(BETWEEN), PADDINGS), max_size=8), CUTS, st.booleans())
 def test_padding_is_passed_on_as_it_came(texts, cuts, wants_usage):
-    same_judgement(cut(data(ROLE) + events(PADDED, *texts), cuts), wants_usage=wants_usage)
+    pieces = delivered([data(ROLE), *[events(PADDED, text) for text in texts]], b"\n", cuts)
+    same_judgement(pieces, wants_usage=wants_usage)
+
+
+@pytest.mark.parametrize("begun", [b"event: error\n", b"data: {\n", b"data: {", b": c\n", b"\xff", b"id: 1\n", b"\r"])
+def test_an_event_that_has_begun_is_not_forgotten(begun):
+    plain = events(PLAIN, "a")
+    same_judgement([data(ROLE), plain, plain, begun, plain, plain, data(DONE)])
+    same_judgement([data(ROLE), plain, plain, plain + begun, plain, plain + data(DONE)])
 
 
 def test_every_cut_of_a_stream_is_judged_alike():
@@ -257,7 +270,7 @@ def typed(draw):
 )
 def test_the_short_cuts_change_nothing_in_a_stream_of_typed_events(bits, cuts, ending, keep_text):
     request = a_stream_request(Operation.RESPONSES)
-    pieces = cut(b"".join(bits).replace(b"\n", ending), cuts)
+    pieces = delivered(bits, ending, cuts)
     quick, slow = (
         read(grammar_of(request, OPENAI_SIGNALS, keep_text=keep_text), pieces)
         for grammar_of in (TypedGrammar, ParsingTyped)
@@ -270,6 +283,16 @@ def delta(number, text, padding):
         f'{{"type":"response.output_text.delta","sequence_number":{number},"item_id":"msg_1","output_index":0,'
         f'"content_index":0,"delta":"{text}","logprobs":[],"obfuscation":"{padding}"}}'
     ).encode()
+
+
+@pytest.mark.parametrize("line", [b"event: error\n", b"event: x.delta\n", b"event: x\n", b""])
+def test_a_typed_event_is_passed_on_under_its_own_type_only(line):
+    plain = b"data: " + delta(1, "a", "") + b"\n\n"
+    grammars = [
+        grammar_of(a_stream_request(Operation.RESPONSES), OPENAI_SIGNALS) for grammar_of in (TypedGrammar, ParsingTyped)
+    ]
+    quick, slow = (read(grammar, [line + plain, b"event: error\n" + plain]) for grammar in grammars)
+    assert quick == slow
 
 
 def test_numbers_may_differ_in_a_run_of_typed_events():
