@@ -8,9 +8,8 @@ from proxy.dialects.chat_stream import KeptText
 from proxy.dialects.classify import Signals, failure_of, read_error
 from proxy.dialects.documents import count, mapping, solid, text
 from proxy.dialects.facts import note
-from proxy.dialects.plain import delta_holes
+from proxy.dialects.plain import Plain, delta_holes
 from proxy.dialects.sse import Event
-from proxy.dialects.stencil import Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Operation, Request
 
@@ -44,7 +43,6 @@ class TypedGrammar:
         self._pictures_due = wanted or 1
         self._pictures = 0
         self._spoke = False
-        self.stencil: Stencil | None = None
 
     @property
     def text(self) -> str:
@@ -55,17 +53,16 @@ class TypedGrammar:
         """Keep no more text; what was kept is gone."""
         self._kept.forget()
 
-    def glance(self, event: Event) -> Fed | None:
-        """Pass on a delta that tells nothing else than a piece of output."""
+    def glance(self, event: Event) -> Plain | None:
+        """Recognise a delta that tells nothing else than a piece of output."""
         if self._kept.room or not event.type.endswith(".delta"):
             return None
         data = event.data or b""
         holes = delta_holes(data)
         if not holes:
             return None
-        self.stencil = Stencil(b"event: " + event.type.encode() + b"\ndata: ", data, holes)
         self._spoke = True
-        return Fed(event.raw, output=True)
+        return Plain(event.raw, b"event: " + event.type.encode() + b"\ndata: ", data, holes)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event by its type."""

@@ -5,6 +5,7 @@ the rest of passing it on, so the common ones are matched as a whole; what does 
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _PIECE = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))'
@@ -76,6 +77,20 @@ class Hole(NamedTuple):
     end: int
     form: bytes
     """What may stand there: `TEXT`, `PADDING` or `NUMBER`."""
+
+
+class Plain(NamedTuple):
+    """A plain event, and what the client is to see of it."""
+
+    forward: bytes
+    begin: bytes
+    """What stands before its data."""
+    data: bytes
+    holes: Sequence[Hole]
+    shown: bytes = b""
+    """The data that the client sees, if it is other than that; it has the same holes."""
+    seen: Sequence[Hole] = ()
+    """Where they are there."""
 
 
 def chunk_holes(data: bytes) -> list[Hole]:

@@ -9,7 +9,7 @@ holes is matched at once: a few calls for all of them, however many they are.
 import re
 from collections.abc import Sequence
 
-from proxy.dialects.plain import Hole, is_utf8
+from proxy.dialects.plain import Hole, Plain, is_utf8
 
 MOST = 256 * 1024
 """Bytes of a run that is looked at as a whole."""
@@ -28,21 +28,15 @@ class Stencil:
 
     __slots__ = ("_between", "_head", "_joint", "_mark", "_shown", "_tail", "_texts")
 
-    def __init__(self, begin: bytes, data: bytes, holes: Sequence[Hole]) -> None:
-        """Take what is around the holes in the data of a plain event, which `begin` stands before."""
-        self._head, *between, self._tail = _around(begin, data, holes)
+    def __init__(self, plain: Plain) -> None:
+        self._head, *between, self._tail = _around(plain.begin, plain.data, plain.holes)
         self._between = [(bytes([number]), literal) for number, literal in enumerate(between, 1)]
         self._joint = self._tail + self._head
         self._mark = self._joint[:_MARK]
-        one = b"".join(
-            re.escape(mark) + hole.form for (mark, _), hole in zip([(b"", b""), *self._between], holes, strict=True)
-        )
+        marks = [b"", *[re.escape(mark) for mark, _ in self._between]]
+        one = b"".join([mark + hole.form for mark, hole in zip(marks, plain.holes, strict=True)])
         self._texts = re.compile(one + rb"(?:\n" + one + rb")*+")
-        self._shown: tuple[bytes, ...] = ()
-
-    def show(self, begin: bytes, data: bytes, holes: Sequence[Hole]) -> None:
-        """Let the client see these bytes around the same holes instead."""
-        self._shown = _around(begin, data, holes)
+        self._shown = _around(plain.begin, plain.shown, plain.seen) if plain.seen else ()
 
     def run(self, data: bytes) -> tuple[bytes, int]:
         """Match the events that `data` begins with. Returns what is forwarded of them and how many bytes they are.

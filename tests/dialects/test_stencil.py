@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.event_stream import TypedGrammar
 from proxy.dialects.openai import OPENAI_SIGNALS
-from proxy.dialects.plain import chunk_holes, delta_holes
+from proxy.dialects.plain import Plain, chunk_holes, delta_holes
 from proxy.dialects.stencil import NOTHING, Stencil
 from proxy.dialects.stream import EventReader
 from proxy.messages import Operation
@@ -22,10 +22,8 @@ PADDED = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"}}],"usage":nul
 
 def stencil(text: str, shown: str | None = None) -> Stencil:
     data = text.encode()
-    made = Stencil(b"data: ", data, chunk_holes(data))
-    if shown is not None:
-        made.show(b"data: ", shown.encode(), chunk_holes(shown.encode()))
-    return made
+    seen = (shown or "").encode()
+    return Stencil(Plain(b"", b"data: ", data, chunk_holes(data), seen, chunk_holes(seen)))
 
 
 def events(form: str, *texts: str | tuple[str, ...]) -> bytes:
@@ -299,7 +297,7 @@ def test_numbers_may_differ_in_a_run_of_typed_events():
     begin = b"event: response.output_text.delta\ndata: "
     run = b"".join(begin + delta(number, text, "x" * number) + b"\n\n" for number, text in enumerate(["a", "b", r"\n"]))
     known = delta(10, "z", "")
-    assert Stencil(begin, known, delta_holes(known)).run(run) == (run, len(run))
+    assert Stencil(Plain(b"", begin, known, delta_holes(known))).run(run) == (run, len(run))
     for number in ("01", "", "-1", '"1"'):
         odd = begin + delta(number, "a", "") + b"\n\n"
-        assert Stencil(begin, known, delta_holes(known)).run(odd) == (b"", 0)
+        assert Stencil(Plain(b"", begin, known, delta_holes(known))).run(odd) == (b"", 0)
