@@ -7,7 +7,7 @@ from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
 from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
 from proxy.dialects.facts import note
-from proxy.dialects.plain import Plain, chunk_holes
+from proxy.dialects.plain import Plain, plain_chunk
 from proxy.dialects.splice import without_null_usage
 from proxy.dialects.sse import Event
 from proxy.errors import ErrorClass, Failure
@@ -70,18 +70,18 @@ class ChatGrammar:
         if not (0 in self._finishes and self.facts.id and self.facts.model) or self._kept.room:
             return None
         data = event.data or b""
-        holes = chunk_holes(data) if event.type == "message" else []
-        if not holes:
+        came = plain_chunk(data) if event.type == "message" else None
+        if came is None:
             return None
         if self._request.wants_usage or b'"usage"' not in data:
             self._spoke = True
-            return Plain(event.raw, _BEGIN, data, holes)
-        shown = without_null_usage(data) or b""
-        seen = chunk_holes(shown)
-        if not seen:
+            return Plain(event.raw, _BEGIN, came)
+        kept = without_null_usage(data) or b""
+        shown = plain_chunk(kept)
+        if shown is None:
             return None
         self._spoke = True
-        return Plain(_written(event, shown), _BEGIN, data, holes, shown, seen)
+        return Plain(_written(event, kept), _BEGIN, came, shown)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one chunk; usage that the client did not ask for is taken out of it."""

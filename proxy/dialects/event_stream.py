@@ -8,7 +8,7 @@ from proxy.dialects.chat_stream import KeptText
 from proxy.dialects.classify import Signals, failure_of, read_error
 from proxy.dialects.documents import count, mapping, solid, text
 from proxy.dialects.facts import note
-from proxy.dialects.plain import Plain, delta_holes
+from proxy.dialects.plain import Plain, plain_delta
 from proxy.dialects.sse import Event
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Operation, Request
@@ -57,12 +57,11 @@ class TypedGrammar:
         """Recognise a delta that tells nothing else than a piece of output."""
         if self._kept.room or not event.type.endswith(".delta"):
             return None
-        data = event.data or b""
-        holes = delta_holes(data)
-        if not holes:
+        came = plain_delta(event.data or b"")
+        if came is None:
             return None
         self._spoke = True
-        return Plain(event.raw, b"event: " + event.type.encode() + b"\ndata: ", data, holes)
+        return Plain(event.raw, b"event: " + event.type.encode() + b"\ndata: ", came)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event by its type."""

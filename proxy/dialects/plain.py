@@ -5,7 +5,6 @@ the rest of passing it on, so the common ones are matched as a whole; what does 
 """
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 _PIECE = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))'
@@ -79,39 +78,44 @@ class Hole(NamedTuple):
     """What may stand there: `TEXT`, `PADDING` or `NUMBER`."""
 
 
+Likeness = re.Match[bytes]
+"""The data of a plain event, and where its holes are."""
+
+
 class Plain(NamedTuple):
     """A plain event, and what the client is to see of it."""
 
     forward: bytes
     begin: bytes
     """What stands before its data."""
-    data: bytes
-    holes: Sequence[Hole]
-    shown: bytes = b""
-    """The data that the client sees, if it is other than that; it has the same holes."""
-    seen: Sequence[Hole] = ()
-    """Where they are there."""
+    came: Likeness
+    shown: Likeness | None = None
+    """The data that the client sees, if it is other than what came; it has the same holes."""
 
 
-def chunk_holes(data: bytes) -> list[Hole]:
-    """Find what is said in a chunk that tells nothing else, and what else differs from chunk to chunk.
+def plain_chunk(data: bytes) -> Likeness | None:
+    """Match a chunk in which something is said, and that tells nothing else.
 
-    Some means: this is JSON in UTF-8 for a chunk whose first choice says something, and that tells nothing else. It is
-    no error, has no usage (null at most), no finish reason, and one choice, of index 0. None found means nothing.
+    It is JSON in UTF-8, is no error, has no usage (null at most), no finish reason, and one choice, of index 0. None
+    means nothing.
     """
-    return _holes(_CHUNK, _CHUNK_FORMS, data)
+    return _match(_CHUNK, data)
 
 
-def delta_holes(data: bytes) -> list[Hole]:
-    """Find the same in a typed event: a delta that is not empty, without an error, usage, id, model or response."""
-    return _holes(_DELTA, _DELTA_FORMS, data)
+def plain_delta(data: bytes) -> Likeness | None:
+    """Match a typed event like that: a delta that is not empty, without an error, usage, id, model or response."""
+    return _match(_DELTA, data)
 
 
-def _holes(pattern: re.Pattern[bytes], forms: tuple[bytes, ...], data: bytes) -> list[Hole]:
-    found = pattern.fullmatch(data) if len(data) <= MOST else None
-    if found is None or not is_utf8(data):
-        return []
+def holes(found: Likeness) -> list[Hole]:
+    """What is said in a plain event, and what else differs: padding, a number. At least one, in their order."""
+    forms = _CHUNK_FORMS if found.re is _CHUNK else _DELTA_FORMS
     return [Hole(*span, form) for span, form in zip(found.regs[1:], forms, strict=True) if span[0] >= 0]
+
+
+def _match(pattern: re.Pattern[bytes], data: bytes) -> Likeness | None:
+    found = pattern.fullmatch(data) if len(data) <= MOST else None
+    return found if found is not None and is_utf8(data) else None
 
 
 def is_utf8(data: bytes) -> bool:

@@ -7,9 +7,8 @@ holes is matched at once: a few calls for all of them, however many they are.
 """
 
 import re
-from collections.abc import Sequence
 
-from proxy.dialects.plain import Hole, Plain, is_utf8
+from proxy.dialects.plain import Likeness, Plain, holes, is_utf8
 
 MOST = 256 * 1024
 """Bytes of a run that is looked at as a whole."""
@@ -29,14 +28,14 @@ class Stencil:
     __slots__ = ("_between", "_head", "_joint", "_mark", "_shown", "_tail", "_texts")
 
     def __init__(self, plain: Plain) -> None:
-        self._head, *between, self._tail = _around(plain.begin, plain.data, plain.holes)
+        self._head, *between, self._tail = _around(plain.begin, plain.came)
         self._between = [(bytes([number]), literal) for number, literal in enumerate(between, 1)]
         self._joint = self._tail + self._head
         self._mark = self._joint[:_MARK]
         marks = [b"", *[re.escape(mark) for mark, _ in self._between]]
-        one = b"".join([mark + hole.form for mark, hole in zip(marks, plain.holes, strict=True)])
+        one = b"".join([mark + hole.form for mark, hole in zip(marks, holes(plain.came), strict=True)])
         self._texts = re.compile(one + rb"(?:\n" + one + rb")*+")
-        self._shown = _around(plain.begin, plain.shown, plain.seen) if plain.seen else ()
+        self._shown = _around(plain.begin, plain.shown) if plain.shown else ()
 
     def run(self, data: bytes) -> tuple[bytes, int]:
         """Match the events that `data` begins with. Returns what is forwarded of them and how many bytes they are.
@@ -74,10 +73,10 @@ class Stencil:
         return shown
 
 
-def _around(begin: bytes, data: bytes, holes: Sequence[Hole]) -> tuple[bytes, ...]:
+def _around(begin: bytes, found: Likeness) -> tuple[bytes, ...]:
     """What stands around the holes of the event with this data: one more than there are holes."""
-    literals, at = [], 0
-    for hole in holes:
+    data, literals, at = found.string, [], 0
+    for hole in holes(found):
         literals.append(data[at : hole.start])
         at = hole.end
     return (begin + literals[0], *literals[1:], data[at:] + b"\n\n")

@@ -23,7 +23,7 @@ FIRSTS = 8
 """Events at the start that are taken one at a time, for what they teach may spare us looking at those behind them."""
 
 UNFIT = 4
-"""Stencils in a row that fit nothing, after which none is made any more: making one costs as much as it saves twice."""
+"""Stencils in a row that fit nothing, after which none is made any more: each event differs in more than its text."""
 
 
 class Grammar(Protocol):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.openai import OPENAI_SIGNALS
-from proxy.dialects.plain import chunk_holes
+from proxy.dialects.plain import plain_chunk
 from proxy.dialects.sse import Event
 from proxy.dialects.stream import EventReader
 
@@ -156,7 +156,7 @@ def test_a_glance_is_not_deceived_by_what_stands_twice_or_in_the_wrong_place(chu
     ],
 )
 def test_the_common_chunk_is_recognised(data):
-    assert chunk_holes(data)
+    assert plain_chunk(data)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_the_common_chunk_is_recognised(data):
     ],
 )
 def test_anything_else_is_left_to_the_parser(data):
-    assert not chunk_holes(data)
+    assert not plain_chunk(data)
 
 
 def test_an_event_of_another_type_is_parsed():

@@ -11,19 +11,17 @@ from hypothesis import strategies as st
 from proxy.dialects.chat_stream import ChatGrammar
 from proxy.dialects.event_stream import TypedGrammar
 from proxy.dialects.openai import OPENAI_SIGNALS
-from proxy.dialects.plain import Plain, chunk_holes, delta_holes
+from proxy.dialects.plain import Plain, plain_chunk, plain_delta
 from proxy.dialects.stencil import NOTHING, Stencil
-from proxy.dialects.stream import EventReader
-from proxy.messages import Operation
+from proxy.dialects.stream import UNFIT, EventReader
+from proxy.messages import Fed, Operation
 
 PLAIN = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
 PADDED = '{"id":"c","choices":[{"index":0,"delta":{"content":"%s"}}],"usage":null,"obfuscation":"%s"}'
 
 
 def stencil(text: str, shown: str | None = None) -> Stencil:
-    data = text.encode()
-    seen = (shown or "").encode()
-    return Stencil(Plain(b"", b"data: ", data, chunk_holes(data), seen, chunk_holes(seen)))
+    return Stencil(Plain(b"", b"data: ", plain_chunk(text.encode()), plain_chunk((shown or "").encode())))
 
 
 def events(form: str, *texts: str | tuple[str, ...]) -> bytes:
@@ -102,6 +100,28 @@ def test_a_carriage_return_does_not_stand_for_what_is_between_two_texts():
 def test_two_paddings_in_one_chunk_do_not_make_up_for_none_in_another():
     odd = events(PADDED, ("a", "b" + BETWEEN + "c")) + events(PADDED, ("d", "e")).replace(BETWEEN.encode(), b"")
     assert stencil(PADDED % ("x", "y")).run(odd) == NOTHING
+
+
+def a_reader():
+    reader = EventReader(ChatGrammar(a_stream_request(), OPENAI_SIGNALS), OPENAI_SIGNALS)
+    reader.feed(data(ROLE))
+    return reader
+
+
+def test_a_kind_of_event_that_comes_and_goes_is_expected_each_time():
+    reader = a_reader()
+    for created in range(10 * UNFIT):
+        one = data(chunk({"content": "a"}, created=created))
+        assert [reader.feed(one) for _ in range(3)] == [Fed(one, output=True)] * 3
+        assert reader._stencil is not None
+
+
+def test_nothing_is_expected_any_more_where_every_event_differs():
+    reader = a_reader()
+    for created in range(2 * UNFIT):
+        one = data(chunk({"content": "a"}, created=created))
+        assert reader.feed(one) == Fed(one, output=True)
+    assert reader._stencil is None
 
 
 class ParsingChunks(ChatGrammar):
@@ -297,7 +317,7 @@ def test_numbers_may_differ_in_a_run_of_typed_events():
     begin = b"event: response.output_text.delta\ndata: "
     run = b"".join(begin + delta(number, text, "x" * number) + b"\n\n" for number, text in enumerate(["a", "b", r"\n"]))
     known = delta(10, "z", "")
-    assert Stencil(Plain(b"", begin, known, delta_holes(known))).run(run) == (run, len(run))
+    assert Stencil(Plain(b"", begin, plain_delta(known))).run(run) == (run, len(run))
     for number in ("01", "", "-1", '"1"'):
         odd = begin + delta(number, "a", "") + b"\n\n"
-        assert Stencil(Plain(b"", begin, known, delta_holes(known))).run(odd) == (b"", 0)
+        assert Stencil(Plain(b"", begin, plain_delta(known))).run(odd) == (b"", 0)
