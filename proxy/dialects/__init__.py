@@ -4,7 +4,9 @@ sse.py             bytes -> events                      stream.py          event
 documents.py       JSON without surprises               chat_stream.py     ... for chunks
 classify.py        error bodies -> one class            event_stream.py    ... for typed events
 answers.py         plain bodies -> an answer or not     pictures.py        image bytes -> kind, size, completeness
-check.py           is it alive? for free where it can be
+check.py           is it alive? for free at best        plain.py           events that need no parsing
+facts.py           what an answer tells of itself       stencil.py         ... and whole runs of them
+splice.py          a few values of a JSON text changed  static.py          a configured answer
 openai.py  openrouter.py  pollinations.py  pollinations_images.py          one dialect each
 """
 

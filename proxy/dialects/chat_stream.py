@@ -7,15 +7,15 @@ from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
 from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
 from proxy.dialects.facts import note
-from proxy.dialects.plain_chunk import holes
+from proxy.dialects.plain import Plain, plain_chunk
 from proxy.dialects.splice import without_null_usage
 from proxy.dialects.sse import Event
-from proxy.dialects.stencil import NOTHING, Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Request
 
 TEXT_LIMIT = 64 * 1024
 """Characters of an answer that are kept for telemetry."""
+_BEGIN = b"data: "
 
 
 class KeptText:
@@ -55,7 +55,6 @@ class ChatGrammar:
         self._kept = KeptText(wanted=keep_text)
         self._finishes: dict[int, str] = {}
         self._spoke = False
-        self._stencil: Stencil | None = None
 
     @property
     def text(self) -> str:
@@ -66,26 +65,23 @@ class ChatGrammar:
         """Keep no more text; what was kept is gone."""
         self._kept.forget()
 
-    def skim(self, data: bytes) -> tuple[bytes, int]:
-        """Pass on plain chunks that differ from the last one that was glanced at only in what they say."""
-        return self._stencil.run(data) if self._stencil else NOTHING
-
-    def glance(self, event: Event) -> Fed | None:
-        """Pass on a plain piece of output, once the first chunk has told what all of them tell."""
+    def glance(self, event: Event) -> Plain | None:
+        """Recognise a plain piece of output, once the first chunk has told what all of them tell."""
         if not (0 in self._finishes and self.facts.id and self.facts.model) or self._kept.room:
             return None
         data = event.data or b""
-        found = holes(data) if event.type == "message" else ()
-        if not found:
+        came = plain_chunk(data) if event.type == "message" else None
+        if came is None:
             return None
-        shown: bytes | None = None
-        if b'"usage"' in data and not self._request.wants_usage:
-            shown = without_null_usage(data)
-            if shown is None:
-                return None
-        self._stencil = Stencil(data, found, shown)
+        if self._request.wants_usage or b'"usage"' not in data:
+            self._spoke = True
+            return Plain(event.raw, _BEGIN, came)
+        kept = without_null_usage(data) or b""
+        shown = plain_chunk(kept)
+        if shown is None:
+            return None
         self._spoke = True
-        return Fed(event.raw if shown is None else _written(event, shown), output=True)
+        return Plain(_written(event, kept), _BEGIN, came, shown)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one chunk; usage that the client did not ask for is taken out of it."""
@@ -134,4 +130,4 @@ def _without_usage(event: Event, document: Mapping[str, Any]) -> bytes:
 def _written(event: Event, data: bytes) -> bytes:
     """An event of the same type with other data."""
     kind = b"" if event.type == "message" else b"event: " + event.type.encode() + b"\n"
-    return kind + b"data: " + data + b"\n\n"
+    return kind + _BEGIN + data + b"\n\n"

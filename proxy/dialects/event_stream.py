@@ -8,8 +8,8 @@ from proxy.dialects.chat_stream import KeptText
 from proxy.dialects.classify import Signals, failure_of, read_error
 from proxy.dialects.documents import count, mapping, solid, text
 from proxy.dialects.facts import note
+from proxy.dialects.plain import Plain, plain_delta
 from proxy.dialects.sse import Event
-from proxy.dialects.stencil import NOTHING
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed, Operation, Request
 
@@ -53,13 +53,15 @@ class TypedGrammar:
         """Keep no more text; what was kept is gone."""
         self._kept.forget()
 
-    def skim(self, data: bytes) -> tuple[bytes, int]:  # noqa: ARG002  the protocol's
-        """Nothing is passed on unseen."""
-        return NOTHING
-
-    def glance(self, event: Event) -> Fed | None:  # noqa: ARG002  the protocol's
-        """Nothing can be told without the event's type."""
-        return None
+    def glance(self, event: Event) -> Plain | None:
+        """Recognise a delta that tells nothing else than a piece of output."""
+        if self._kept.room or not event.type.endswith(".delta"):
+            return None
+        came = plain_delta(event.data or b"")
+        if came is None:
+            return None
+        self._spoke = True
+        return Plain(event.raw, b"event: " + event.type.encode() + b"\ndata: ", came)
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event by its type."""

@@ -14,7 +14,7 @@ MOST = 8
 """Keys of one name that are looked at; a text with more of them is written anew."""
 _COLON = re.compile(rb"\s*:\s*")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(?<=\{)\s*"usage"\s*:\s*null\s*,')
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(?<=\{)\s*"usage"\s*:\s*null\s*,\s*')
 
 
 def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
@@ -37,7 +37,7 @@ def without_null_usage(body: bytes) -> bytes | None:
     """Return `body`, a JSON object whose `usage` is null, without that; None when it is not certain where it stands.
 
     A quote behind a brace or a comma begins a name: one that ended a string would have a comma, a colon or the end of
-    something behind it, not a letter. So the only `usage` that is null is no other object's.
+    something behind it, not a letter. So the only `usage` that is null and has a neighbour is no other object's.
     """
     kept, found = _NULL_USAGE.subn(b"", body)
     return kept if found == 1 else None

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from proxy.dialects.classify import Signals, failure_of, read_error, told_by
 from proxy.dialects.documents import mapping, read_json
+from proxy.dialects.plain import Plain
 from proxy.dialects.sse import BYTE_ORDER_MARK, Event, Splitter
+from proxy.dialects.stencil import Stencil
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import AnswerFacts, Fed
 
@@ -19,6 +21,9 @@ somebody's proxy, many are an answer with holes."""
 
 FIRSTS = 8
 """Events at the start that are taken one at a time, for what they teach may spare us looking at those behind them."""
+
+UNFIT = 4
+"""Stencils in a row that fit nothing, after which none is made any more: each event differs in more than its text."""
 
 
 class Grammar(Protocol):
@@ -35,14 +40,8 @@ class Grammar(Protocol):
     def forget(self) -> None:
         """Keep no more text; what was kept is gone."""
 
-    def skim(self, data: bytes) -> tuple[bytes, int]:
-        """Judge the plain events that `data` begins with, exactly as `glance` would: all are output.
-
-        Returns what is forwarded of them and how many bytes they are; none are judged when that is 0.
-        """
-
-    def glance(self, event: Event) -> Fed | None:
-        """Judge an event by its bytes alone, exactly as `take` would; None when it has to be parsed."""
+    def glance(self, event: Event) -> Plain | None:
+        """Recognise output by its bytes alone, as `take` would judge it; None when the event has to be parsed."""
 
     def take(self, event: Event, document: Mapping[str, Any]) -> Fed:
         """Judge one event that is no error."""
@@ -59,6 +58,10 @@ class EventReader:
         self._signals = signals
         self._splitter = Splitter()
         self._firsts = FIRSTS
+        self._stencil: Stencil | None = None
+        self._fitted = False  # whether anything has matched it
+        self._unfit = 0  # how many in a row did not match anything
+        self._skimming = False  # whether nothing is left of the last piece, and the splitter at a beginning
 
     @property
     def facts(self) -> AnswerFacts:
@@ -76,21 +79,20 @@ class EventReader:
 
     def feed(self, data: bytes) -> Fed:
         """Take the next bytes."""
+        if self._stencil is not None and (self._skimming or b"\n\n" in data):
+            whole = data if self._skimming else self._splitter.begun + data
+            forward, end = self._stencil.run(whole)
+            if end:
+                if not self._skimming:
+                    self._skimming = self._fitted = True
+                    self._splitter.begin_anew()
+                skimmed = Fed(forward, output=True)
+                return skimmed if end == len(whole) else _together(skimmed, self._read(whole[end:]))
         if self._firsts and 2 <= (cut := data.find(b"\n\n") + 2) < len(data):
             self._firsts -= 1
             first = self._read(data[:cut])
             return first if first.ended or first.failure else _together(first, self.feed(data[cut:]))
-        if b"\n\n" not in data:  # completes nothing that is plain, unless by a hair, which the splitter sees
-            return self._read(data)
-        splitter = self._splitter
-        whole = splitter.begun + data
-        forward, end = self._grammar.skim(whole)
-        if not end:
-            return self._read(data)
-        self._firsts = 0
-        splitter.begin_anew()
-        skimmed = Fed(forward, output=True)
-        return skimmed if end == len(whole) else _together(skimmed, self._read(whole[end:]))
+        return self._read(data)
 
     def close(self) -> Fed:
         """Judge the end.
@@ -101,13 +103,14 @@ class EventReader:
         rest = self._splitter.close()
         taken = self._take(rest) if rest and rest.data else Fed()
         if taken.failure or taken.ended:
-            return Fed(forward=taken.forward, output=taken.output, ended=taken.ended, failure=taken.failure)
+            return taken
         if failure := self._grammar.verdict():
             return Fed(failure=failure)
         return Fed(forward=taken.forward, output=True, ended=True)
 
     def _read(self, data: bytes) -> Fed:
         """Take events one by one."""
+        self._skimming = False
         forward: list[bytes] = []
         output = False
         for event in self._splitter.feed(data):
@@ -122,8 +125,9 @@ class EventReader:
     def _take(self, event: Event) -> Fed:
         if event.data is None:
             return self._take_dataless(event.raw)
-        if (taken := self._grammar.glance(event)) is not None:
-            return taken
+        if (plain := self._grammar.glance(event)) is not None:
+            self._learn(plain)
+            return Fed(plain.forward, output=True)
         if event.data.lstrip().startswith(b"[DONE]"):
             failure = self._grammar.verdict()
             return Fed(failure=failure) if failure else Fed(event.raw, output=True, ended=True)
@@ -137,6 +141,15 @@ class EventReader:
         if not isinstance(document, dict):
             return Fed()
         return self._grammar.take(event, document)
+
+    def _learn(self, plain: Plain) -> None:
+        """Expect more of this kind, unless that was in vain several times: then each differs in more than its text."""
+        if self._unfit >= UNFIT:
+            return
+        if self._stencil is not None:
+            self._unfit = 0 if self._fitted else self._unfit + 1
+        self._stencil = Stencil(plain) if self._unfit < UNFIT else None
+        self._fitted = False
 
     def _take_dataless(self, raw: bytes) -> Fed:
         """Pass comments on; leave out `id`, `retry` or `event` alone, at which the OpenAI SDK for Python stumbles."""

@@ -216,10 +216,21 @@ def test_usage_beside_a_finish_is_cut_out_of_the_chunk():
     assert b'"finish_reason":"stop"' in fed.forward
 
 
+def test_the_usage_that_is_cut_out_is_the_chunks_own():
+    last = {**chunk(finish="stop"), "usage": {"prompt_tokens": 1}}
+    last["choices"][0]["usage"] = None
+    assert b"prompt_tokens" not in read(data(HELLO, last), a_stream_request(wants_usage=False)).forward
+
+
 def test_half_an_emoji_survives_a_rewriting():
     half = data({**chunk({"content": "\ud83d"}), "usage": None})
     forward = a_reader(OPENAI, a_stream_request(wants_usage=False)).feed(half).forward
     assert json.loads(forward.removeprefix(b"data: "))["choices"][0]["delta"]["content"] == "\ud83d"
+
+
+def test_a_large_number_survives_a_rewriting():
+    last = {**chunk(finish="stop"), "usage": {"prompt_tokens": 1}, "seed": 2**70}
+    assert str(2**70).encode() in read(data(HELLO, last), a_stream_request(wants_usage=False)).forward
 
 
 def test_usage_that_was_asked_for_passes():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.splice import changed
+from proxy.dialects.splice import changed, without_null_usage
 
 VALUES = st.recursive(
     st.none()
@@ -48,3 +48,33 @@ def test_a_new_key_goes_to_the_front():
     body = b'{"messages":[]}'
     assert changed(body, json.loads(body), {"model": "b"}) == b'{"model":"b","messages":[]}'
     assert changed(b"{ }", {}, {"model": "b"}) == b'{"model":"b"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"a":1,"usage":null}', b'{"a":1}'),
+        (b'{"a":1, "usage" : null , "b":2}', b'{"a":1 , "b":2}'),
+        (b'{"usage": null, "a":1}', b'{"a":1}'),
+        (b'{"a":"\\"usage","usage":null}', b'{"a":"\\"usage"}'),
+        (b'{"a":"usage","usage":null}', b'{"a":"usage"}'),
+        (b'{"a":{"usage":null},"usage":null}', b'{"a":{"usage":null}}'),
+        (b'{"a":{"usage":null,"b":1},"usage":null}', None),
+        (b'{"usage":null}', None),
+        (b'{"usage":{"a":null}}', None),
+        (b'{"a":",\\"usage\\":null"}', None),
+    ],
+)
+def test_a_usage_of_null_is_cut_out_where_that_is_certain(body, kept):
+    assert without_null_usage(body) == kept
+
+
+@given(DOCUMENTS, st.booleans(), st.sampled_from([None, 2]))
+def test_what_is_left_without_a_usage_of_null_is_the_rest(document, escaped, indent):
+    document = {"first": 1, "usage": None, **document}
+    kept = without_null_usage(
+        json.dumps(document, ensure_ascii=escaped, indent=indent).encode("utf-8", "surrogatepass")
+    )
+    del document["usage"]
+    assert kept is not None
+    assert json.loads(kept) == document

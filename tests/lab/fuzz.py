@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from proxy.config import environment, shape, text
 from proxy.config.snapshot import Provider
 from proxy.dialects import DIALECTS
+from proxy.dialects.base import StreamReader
 from proxy.dialects.pollinations_images import encode as image_call
 from proxy.dialects.sse import Splitter
-from proxy.errors import ClientError
+from proxy.errors import ClientError, Failure
 from proxy.messages import Expect, Head, Operation, Request, WireRequest
 from proxy.resilience.retry_after import retry_after
 from proxy.server.request import operation_of, parse_document, request_id
@@ -67,12 +68,14 @@ NASTY += [
     b"Thu, 01 Jan 1970 00:00:00 GMT",
 ]
 
-CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
-STREAM = CHUNK * 3 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+CHUNK = b'data: {"id":"c","model":"m","choices":[{"delta":{"content":"hi"},"finish_reason":null}],"usage":null}\n\n'
+DELTA = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi","logprobs":[]}\n\n'
+STREAM = CHUNK * 6 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 PROVIDER = Provider(
     name="p", dialect="openai", base_url="http://127.0.0.1:1/v1", image_url="http://127.0.0.1:1/prompt/"
 )
 ASKED = Request(id="r", operation=Operation.CHAT, path="/v1/chat/completions", body=b"{}", document={}, stream=True)
+SAID = Request(id="r", operation=Operation.RESPONSES, path="/v1/responses", body=b"{}", document={}, stream=True)
 CALL = WireRequest(method="POST", url="http://127.0.0.1:1/", headers={}, body=b"{}", model="m", expect=Expect.SSE)
 PLAIN = WireRequest(method="POST", url="http://127.0.0.1:1/", headers={}, body=b"{}", model="m", expect=Expect.JSON)
 ROUTES = b"""version: 1
@@ -96,18 +99,28 @@ def split_events(data: bytes, chance: random.Random) -> None:
 
 
 def read_stream(data: bytes, chance: random.Random) -> None:
-    """Every dialect's stream reader, cut anywhere, until it says that it is over."""
-    dialect = DIALECTS[chance.choice(sorted(DIALECTS))]
-    reader = dialect.reader(ASKED, CALL, Head(200, {"content-type": "text/event-stream"}))
-    at = 0
-    while reader is not None and at < len(data):
-        step = chance.randint(1, 200)
-        fed = reader.feed(data[at : at + step])
+    """Every dialect's stream reader, cut anywhere, until it says that it is over: where it is cut changes nothing."""
+    name = chance.choice(sorted(DIALECTS))
+    asked = chance.choice([ASKED, ASKED, SAID])
+    head = Head(200, {"content-type": "text/event-stream"})
+    readers = [DIALECTS[name].reader(asked, CALL, head) for _ in range(2)]
+    told = [read_cut(reader, data, chance, most) for reader, most in zip(readers, (60, 1500), strict=True) if reader]
+    # Pollinations' reader shows nothing of what it holds back when the stream breaks, and what it holds hangs on cuts.
+    if told and name != "pollinations" and told[0] != told[1]:
+        raise AssertionError(f"{told[0]} is not {told[1]}")
+
+
+def read_cut(reader: StreamReader, data: bytes, chance: random.Random, most: int) -> tuple[bytes, bool, Failure | None]:
+    """Feed a stream in pieces of at most so many bytes."""
+    at, forward = 0, b""
+    while True:
+        step = chance.randint(1, most)
+        fed = reader.feed(data[at : at + step]) if at < len(data) else reader.close()
+        over = at >= len(data) or fed.ended or fed.failure is not None
         at += step
-        if fed.ended or fed.failure:
-            return
-    if reader is not None:
-        reader.close()
+        forward += fed.forward
+        if over:
+            return forward, fed.ended, fed.failure
 
 
 def judge_answer(data: bytes, chance: random.Random) -> None:
@@ -186,7 +199,14 @@ class Target:
 TARGETS = {
     "sse": Target(split_events, (STREAM, b": note\r\n\r\ndata: a\rdata: b\r\r", b"\xef\xbb\xbfdata:x\n\n")),
     "streams": Target(
-        read_stream, (STREAM, b'data: {"error":{"message":"x","code":429}}\n\n', CHUNK + b"event: error\ndata: {}\n\n")
+        read_stream,
+        (
+            STREAM,
+            STREAM,
+            DELTA * 6,
+            b'data: {"error":{"message":"x","code":429}}\n\n',
+            CHUNK + b"event: error\ndata: {}\n\n",
+        ),
     ),
     "answers": Target(
         judge_answer,
