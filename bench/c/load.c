@@ -1,13 +1,14 @@
 /* Questions to a proxy, from one thread that is much faster than any of them; every answer is checked.
  *
  *   load port=8080 connections=64 seconds=4 [requests=N] [mix=plain:80,stream:20] [events=100] [every=0] [header="a: b"]
- *        [probe=50] [progress=1] [hold=1]
+ *        [probe=50] [progress=1] [hold=1] [quiet=1]
  *
  * Every connection asks, reads the whole answer, and asks again, until the seconds are over or so many were asked; what
  * is under way then is read to its end. `mix` gives the kinds (question.h) and their weights, `events` and `every` what a
  * stream is asked for. `probe` asks GET /livez every so many milliseconds on a connection of its own: how late its answer
  * is tells how long the proxy's event loop keeps a newcomer waiting. `progress` prints a line a second. `hold` asks once
- * on each connection, 16 at a time, and keeps all of them open until standard input ends.
+ * on each connection, 16 at a time, and keeps all of them open until standard input ends. The first wrong answers are
+ * shown on standard error, unless it is to be `quiet`.
  *
  * Prints JSON, one object a line; the last one has the totals. "in_time" counts what came before the seconds were over.
  */
@@ -41,7 +42,7 @@ struct connection {
     struct answer answer;
 };
 
-static int port = 8080, connections = 1, events = 100, every, probe_every, progress, hold;
+static int port = 8080, connections = 1, events = 100, every, probe_every, progress, hold, quiet;
 static double seconds;
 static long requests;
 static int weights[KINDS], all_weights;
@@ -71,7 +72,7 @@ static void shut(struct connection *c) {
 
 static void complain(struct connection *c, const char *why) {
     wrong++;
-    if (complaints++ < 5)
+    if (!quiet && complaints++ < 5)
         fprintf(stderr, "%s: %s; status %d, %d events, %d done, %d errors: %.300s\n", kind_names[c->kind], why,
                 message_status(&c->in), c->answer.events, c->answer.done, c->answer.error, c->answer.text);
 }
@@ -224,7 +225,7 @@ static int read_word(char *word) {
     *value++ = 0;
     static const struct { const char *name; int *to; } numbers[] = {
         {"port", &port}, {"connections", &connections}, {"events", &events}, {"every", &every},
-        {"probe", &probe_every}, {"progress", &progress}, {"hold", &hold}};
+        {"probe", &probe_every}, {"progress", &progress}, {"hold", &hold}, {"quiet", &quiet}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!strcmp(word, numbers[i].name)) return *numbers[i].to = atoi(value), 1;
     if (!strcmp(word, "seconds")) return seconds = atof(value), 1;
