@@ -47,12 +47,16 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen(plays: list[Play], wanted: str) -> list[Play]:
-    """The plays that were asked for, by the beginnings of their names."""
-    beginnings = names(wanted)
-    unknown = [each for each in beginnings if not any(play.name.startswith(each) for play in plays)]
-    if unknown:
-        raise SystemExit(f"there is no play {', '.join(sorted(unknown))}; --list names them")
-    return [play for play in plays if not beginnings or play.name.startswith(tuple(beginnings))]
+    """The plays that were asked for: by their names, or by what the names of several begin with."""
+    found: set[str] = set()
+    for word in names(wanted):
+        meant = {play.name for play in plays if play.name == word} or {
+            play.name for play in plays if play.name.startswith(word)
+        }
+        if not meant:
+            raise SystemExit(f"there is no play {word}; --list names them")
+        found |= meant
+    return [play for play in plays if not found or play.name in found]
 
 
 def names(text: str) -> set[str]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -199,6 +200,8 @@ def free_port() -> int:
 
 def build(folder: Path) -> None:
     """Compile the C programs."""
+    if shutil.which("cc") is None:
+        raise CouldNotMeasure("this needs a C compiler (Debian: apt-get install gcc libc6-dev)")
     for name in ("load", "upstream", "collector"):
         command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(folder / name), str(SOURCES / f"{name}.c")]
         subprocess.run(command, check=True)

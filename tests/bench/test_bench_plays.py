@@ -24,6 +24,10 @@ def test_a_beginning_chooses_all_plays_that_begin_with_it():
     assert [play.name for play in chosen(PLAYS, "plain, slow")] == ["plain-1", "plain-16", "plain-64", "slow"]
 
 
+def test_a_whole_name_chooses_that_play_only():
+    assert [play.name for play in chosen(PLAYS, "plain-1")] == ["plain-1"]
+
+
 def test_nothing_chooses_everything():
     assert chosen(PLAYS, "") == PLAYS
 
