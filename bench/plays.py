@@ -159,5 +159,6 @@ def own_paths(seconds: float) -> list[Play]:
         baseline="1 worker",
         headline="requests/s",
         measure=measures.plain(64, seconds),
+        rest=2.0,  # the last worker may start after the first answer
     )
     return [failover, traced, workers]
