@@ -10,11 +10,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.bars import bars
 from bench.ground import CouldNotMeasure, prepared
 from bench.machine import describe, raise_descriptor_limit
 from bench.performance import perform
 from bench.plays import Play, repertoire
 from bench.report import document, markdown
+from bench.selfcheck import check
 
 ABOUT = """\
 Measure sidestep beside a bare aiohttp pass-through, and beside whichever other proxies are installed.
@@ -40,17 +42,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contestants", default="", metavar="NAMES", help="who takes part, by comma; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody has a turn (3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a turn takes (4)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there, and the table beside it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there, table and bars beside it")
     return parser.parse_args()
 
 
 def chosen(plays: list[Play], wanted: str) -> list[Play]:
-    """The plays that were asked for, by the beginnings of their names."""
-    beginnings = names(wanted)
-    unknown = [each for each in beginnings if not any(play.name.startswith(each) for play in plays)]
-    if unknown:
-        raise SystemExit(f"there is no play {', '.join(sorted(unknown))}; --list names them")
-    return [play for play in plays if not beginnings or play.name.startswith(tuple(beginnings))]
+    """The plays that were asked for: by their names, or by what the names of several begin with."""
+    found: set[str] = set()
+    for word in names(wanted):
+        meant = {play.name for play in plays if play.name == word} or {
+            play.name for play in plays if play.name.startswith(word)
+        }
+        if not meant:
+            raise SystemExit(f"there is no play {word}; --list names them")
+        found |= meant
+    return [play for play in plays if not found or play.name in found]
 
 
 def names(text: str) -> set[str]:
@@ -72,6 +78,7 @@ def main() -> int:
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, prepared(Path(folder)) as ground:
         os.sched_setaffinity(0, ground.cores.load)
+        check(ground)
         results = [perform(play, ground, wanted.rounds, names(wanted.contestants), say) for play in plays]
     told = document(results, machine, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), at)
     print(markdown(told))
@@ -79,6 +86,7 @@ def main() -> int:
         wanted.json.parent.mkdir(parents=True, exist_ok=True)
         wanted.json.write_text(json.dumps(told, indent=2) + "\n")
         wanted.json.with_suffix(".md").write_text(markdown(told))
+        wanted.json.with_suffix(".svg").write_text(bars(told))
     return 1 if told["troubles"] else 0
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -78,7 +79,7 @@ class Asked:
 
     totals: Totals
     busy: float
-    """Share of its core that the load and the upstream used: near 1, it was they who set the pace."""
+    """Share of a core that load and upstream used (of two cores, the busier one's): near 1, they set the pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,9 @@ class Ground:
         with Asking(self.load(*words, port=port, **named), self.cores.load) as asking:
             output = asking.finish(float(str(named.get("seconds", 0))) + PATIENCE, watch)
         totals = parse_totals(output)
-        used = totals.cpu + self._helpers_cpu() - before
-        return Asked(totals, used / (time.monotonic() - begun) / len(self.cores.load))
+        helpers, passed = self._helpers_cpu() - before, time.monotonic() - begun
+        used = totals.cpu + helpers if len(self.cores.load) == 1 else max(totals.cpu, helpers)
+        return Asked(totals, used / passed)
 
     def spans(self) -> int:
         """How many spans the collector has taken."""
@@ -199,6 +201,8 @@ def free_port() -> int:
 
 def build(folder: Path) -> None:
     """Compile the C programs."""
+    if shutil.which("cc") is None:
+        raise CouldNotMeasure("this needs a C compiler (Debian: apt-get install gcc libc6-dev)")
     for name in ("load", "upstream", "collector"):
         command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(folder / name), str(SOURCES / f"{name}.c")]
         subprocess.run(command, check=True)

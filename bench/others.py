@@ -40,6 +40,7 @@ defaults
   timeout server 300s
   timeout http-keep-alive 300s
   http-reuse always
+  option http-no-delay
 frontend in
   bind 127.0.0.1:{port} backlog 4096
   default_backend up

@@ -25,6 +25,8 @@ class Play:
     lineup: Lineup
     baseline: str
     """Whose figures the others' are divided by."""
+    headline: str
+    """The figure that it is about."""
     measure: Measure
     fresh: bool = False
     """Every round begins with a new process: what an earlier one left in memory would count."""
@@ -62,71 +64,101 @@ def crews(ground: Ground) -> list[Contestant]:
 
 
 def repertoire(seconds: float) -> list[Play]:
-    """All plays, each of whose rounds takes so many seconds, where it is not the play that says so."""
+    """All plays; a turn takes so many seconds where the play does not say otherwise."""
+    return [*throughput(seconds), *memory(), *own_paths(seconds)]
+
+
+def throughput(seconds: float) -> list[Play]:
+    """How fast, and what it costs."""
     plain = [
         Play(
-            f"plain-{level}",
-            f"Plain questions, {level} at a time",
-            with_no_proxy,
-            "yardstick",
-            measures.plain(level, seconds),
+            name=f"plain-{level}",
+            question=f"Plain questions, {level} at a time",
+            lineup=with_no_proxy,
+            baseline="yardstick",
+            headline="requests/s",
+            measure=measures.plain(level, seconds),
             compare=measures.added_p50,
         )
         for level in (1, 16, 64)
     ]
-    return [
-        *plain,
-        Play(
-            "streams",
-            "Streams of 100 events as fast as they are taken, 32 at a time",
-            with_no_proxy,
-            "yardstick",
-            measures.streams(32, seconds),
-        ),
-        Play(
-            "paced",
-            "100 streams of 100 events a second each",
-            with_no_proxy,
-            "yardstick",
-            measures.paced(100, seconds),
-        ),
-        Play(
-            "slow",
-            "1,000 streams of one event a second, for 10 s",
-            side_by_side,
-            "yardstick",
-            measures.slow,
-            fresh=True,
-        ),
-        Play(
-            "idle",
-            "10,000 connections (or what the descriptor limit allows) that have asked once and stay open",
-            side_by_side,
-            "yardstick",
-            measures.idle_connections,
-            fresh=True,
-        ),
-        Play(
-            "failover",
-            "The primary refuses connections and its breaker is open; plain questions, 64 at a time",
-            paths,
-            "healthy",
-            measures.plain(64, seconds),
-        ),
-        Play(
-            "tracing",
-            "Shares of traces that are kept; plain questions, 64 at a time",
-            sampling,
-            "no traces",
-            measures.tracing(seconds),
-            rest=measures.SPANS_SETTLE,
-        ),
-        Play("start", "Start to first answer, and idle memory", side_by_side, "yardstick", measures.start, fresh=True),
-        Play(
-            "workers",
-            WORKERS,
-            crews,
-            "1 worker",
-            measures.plain(64, seconds),
-        ),
-    ]
+    streams = Play(
+        name="streams",
+        question="Streams of 100 events as fast as they are taken, 32 at a time",
+        lineup=with_no_proxy,
+        baseline="yardstick",
+        headline="events/s",
+        measure=measures.streams(32, seconds),
+    )
+    paced = Play(
+        name="paced",
+        question="100 streams of 100 events a second each",
+        lineup=with_no_proxy,
+        baseline="yardstick",
+        headline="CPU ms per 1,000 events",
+        measure=measures.paced(100, seconds),
+    )
+    return [*plain, streams, paced]
+
+
+def memory() -> list[Play]:
+    """What it takes while little happens. The plays end by themselves."""
+    slow = Play(
+        name="slow",
+        question="1,000 streams of one event a second, for 10 s",
+        lineup=side_by_side,
+        baseline="yardstick",
+        headline="peak RSS, MB",
+        measure=measures.slow,
+        fresh=True,
+    )
+    idle = Play(
+        name="idle",
+        question="10,000 connections (or what the descriptor limit allows) that have asked once and stay open",
+        lineup=side_by_side,
+        baseline="yardstick",
+        headline="RSS over idle, MB",
+        measure=measures.idle_connections,
+        fresh=True,
+    )
+    start = Play(
+        name="start",
+        question="Start to first answer, and idle memory",
+        lineup=side_by_side,
+        baseline="yardstick",
+        headline="start to first answer, s",
+        measure=measures.start,
+        fresh=True,
+    )
+    return [slow, idle, start]
+
+
+def own_paths(seconds: float) -> list[Play]:
+    """sidestep beside itself: a dead primary, more traces, more workers."""
+    failover = Play(
+        name="failover",
+        question="The primary refuses connections and its breaker is open; plain questions, 64 at a time",
+        lineup=paths,
+        baseline="healthy",
+        headline="requests/s",
+        measure=measures.plain(64, seconds),
+    )
+    traced = Play(
+        name="tracing",
+        question="Shares of traces that are kept; plain questions, 64 at a time",
+        lineup=sampling,
+        baseline="no traces",
+        headline="requests/s",
+        measure=measures.tracing(seconds),
+        rest=measures.SPANS_SETTLE,
+    )
+    workers = Play(
+        name="workers",
+        question=WORKERS,
+        lineup=crews,
+        baseline="1 worker",
+        headline="requests/s",
+        measure=measures.plain(64, seconds),
+        rest=2.0,  # the last worker may start after the first answer
+    )
+    return [failover, traced, workers]

@@ -76,7 +76,7 @@ class Program:
         mine = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cores)  # a child inherits it from its first instruction on
         try:
-            with (log or Path(os.devnull)).open("ab") as output:
+            with (log or Path(os.devnull)).open("wb") as output:
                 self.process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -29,6 +29,7 @@ def document(results: Sequence[Result], machine: Mapping[str, str], command: str
             result.play.name: {
                 "question": result.play.question,
                 "baseline": result.play.baseline,
+                "headline": result.play.headline,
                 "figures": {
                     contestant: {
                         name: summary(series, result.figures.get(result.play.baseline, {}).get(name, []))

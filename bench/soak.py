@@ -21,6 +21,7 @@ from bench.contestants import Started, sidestep, started
 from bench.ground import Asking, CouldNotMeasure, Ground, Totals, parse_totals, prepared
 from bench.machine import describe, raise_descriptor_limit
 from bench.plot import Line, Panel, picture
+from bench.selfcheck import check
 from bench.verdict import MOST_LAG_MS, Finding, Idle, Sample, judge, plain, table
 
 MIX = "plain:78,stream:10,failing:4,closing:1,cut:2,leave:3,leave_stream:2"
@@ -69,6 +70,7 @@ def main() -> int:
     machine, at = describe(), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, prepared(Path(folder)) as ground:
         os.sched_setaffinity(0, ground.cores.load)
+        check(ground)
         policies = ground.folder / "policies"
         policies.mkdir()
         (policies / "default.yaml").write_text(POLICY)

@@ -1,15 +1,17 @@
 /* Questions to a proxy, from one thread that is much faster than any of them; every answer is checked.
  *
  *   load port=8080 connections=64 seconds=4 [requests=N] [mix=plain:80,stream:20] [events=100] [every=0] [header="a: b"]
- *        [probe=50] [progress=1] [hold=1]
+ *        [probe=50] [progress=1] [hold=1] [quiet=1]
  *
  * Every connection asks, reads the whole answer, and asks again, until the seconds are over or so many were asked; what
  * is under way then is read to its end. `mix` gives the kinds (question.h) and their weights, `events` and `every` what a
  * stream is asked for. `probe` asks GET /livez every so many milliseconds on a connection of its own: how late its answer
  * is tells how long the proxy's event loop keeps a newcomer waiting. `progress` prints a line a second. `hold` asks once
- * on each connection, 16 at a time, and keeps all of them open until standard input ends.
+ * on each connection, 16 at a time, and keeps all of them open until standard input ends. The first wrong answers are
+ * shown on standard error, unless it is to be `quiet`.
  *
- * Prints JSON, one object a line; the last one has the totals. "in_time" counts what came before the seconds were over.
+ * Prints JSON, one object a line; the last one has the totals. "in_time" counts the right answers that
+ * came before the seconds were over, "events_in_time" the events.
  */
 #include "question.h"
 
@@ -41,14 +43,14 @@ struct connection {
     struct answer answer;
 };
 
-static int port = 8080, connections = 1, events = 100, every, probe_every, progress, hold;
+static int port = 8080, connections = 1, events = 100, every, probe_every, progress, hold, quiet;
 static double seconds;
 static long requests;
 static int weights[KINDS], all_weights;
 static char headers[2048];
 
 static int poll_fd, open_now, reading_now, complaints;
-static long asked, answered, answered_in_time, streams, event_count, events_in_time, wrong, left, again;
+static long asked, answered, right_in_time, streams, event_count, events_in_time, wrong, left, again;
 static uint64_t begun, deadline, heard;
 static struct histogram latency, first, gap, probes, probes_now;
 static const char probe_text[] = "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
@@ -71,7 +73,7 @@ static void shut(struct connection *c) {
 
 static void complain(struct connection *c, const char *why) {
     wrong++;
-    if (complaints++ < 5)
+    if (!quiet && complaints++ < 5)
         fprintf(stderr, "%s: %s; status %d, %d events, %d done, %d errors: %.300s\n", kind_names[c->kind], why,
                 message_status(&c->in), c->answer.events, c->answer.done, c->answer.error, c->answer.text);
 }
@@ -129,20 +131,20 @@ static void take(void *owner, const char *bytes, size_t count) {
 
 /* The answer is over, well or not. */
 static void settle(struct connection *c, int whole) {
-    int keep = whole && !message_says(&c->in, "connection:", "close");
     if (c->probe) {
         histogram_add(&probes, c->now - c->asked), histogram_add(&probes_now, c->now - c->asked);
         if (message_status(&c->in) != 200) complain(c, "/livez is not well");
     } else {
+        int right = is_right(c->kind, &c->in, &c->answer, whole, events);
         answered++;
-        if (c->now < deadline) answered_in_time++;
+        if (right && c->now < deadline) right_in_time++;
+        if (!right) complain(c, whole ? "wrong answer" : "broken off");
         streams += is_stream(c->kind);
         if (!is_stream(c->kind)) histogram_add(&latency, c->now - c->asked);
-        if (!is_right(c->kind, &c->in, &c->answer, whole, events)) complain(c, whole ? "wrong answer" : "broken off");
         reading_now--;
     }
     c->state = IDLE, c->used = 1;
-    if (!keep) shut(c);
+    if (!whole || message_says(&c->in, "connection:", "close")) shut(c);
 }
 
 static void hear(struct connection *c) {
@@ -196,7 +198,7 @@ static void tell_totals(uint64_t now) {
     double window = (double)((now < deadline ? now : deadline) - begun) / 1e6;
     printf("{\"seconds\":%.6f,\"answered\":%ld,\"in_time\":%ld,\"left\":%ld,\"streams\":%ld,\"events\":%ld,"
            "\"events_in_time\":%ld,\"wrong\":%ld,\"again\":%ld,\"open\":%d,\"cpu\":%.3f,",
-           window, answered, answered_in_time, left, streams, event_count, events_in_time, wrong, again, open_now, cpu);
+           window, answered, right_in_time, left, streams, event_count, events_in_time, wrong, again, open_now, cpu);
     histogram_tell(&latency, "latency_ms"), putchar(',');
     histogram_tell(&first, "first_ms"), putchar(',');
     histogram_tell(&gap, "gap_ms"), putchar(',');
@@ -224,7 +226,7 @@ static int read_word(char *word) {
     *value++ = 0;
     static const struct { const char *name; int *to; } numbers[] = {
         {"port", &port}, {"connections", &connections}, {"events", &events}, {"every", &every},
-        {"probe", &probe_every}, {"progress", &progress}, {"hold", &hold}};
+        {"probe", &probe_every}, {"progress", &progress}, {"hold", &hold}, {"quiet", &quiet}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!strcmp(word, numbers[i].name)) return *numbers[i].to = atoi(value), 1;
     if (!strcmp(word, "seconds")) return seconds = atof(value), 1;
