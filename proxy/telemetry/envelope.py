@@ -1,6 +1,6 @@
-"""Traces that are written already, and what is written around them: one `ExportTraceServiceRequest`."""
+"""What is written around traces: one `ExportTraceServiceRequest`, with the resource and the scope."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BytesValue
@@ -8,25 +8,10 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.version import __version__ as otel_version
 
 from proxy.telemetry import otlp
-
-MOST_BYTES = 1 << 20
-"""Bytes of spans in one message, unless a single trace has more. A collector takes 4 MiB, if not told otherwise."""
-
-
-class KeptTrace(ReadableSpan):
-    """One whole trace in the SDK's queue: its spans are written already, so it has none of a span's properties."""
-
-    context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    """The processor passes on what is sampled; which trace it is, only the bytes know."""
-
-    def __init__(self, spans: bytes, count: int) -> None:  # the base class would look for a resource each time
-        self.spans = spans
-        """As `ScopeSpans` holds them."""
-        self.count = count
+from proxy.telemetry.kept import KeptTrace
 
 
 class Envelope:
@@ -50,20 +35,6 @@ class Envelope:
         return BytesValue(value=self._resource + otlp.field(2, b"".join([self._scope, *spans])))
 
 
-def messages(traces: Iterable[KeptTrace], most: int = MOST_BYTES) -> Iterator[list[KeptTrace]]:
-    """Divide a batch into what goes into one message: at most that many bytes of spans, and at least one trace."""
-    message: list[KeptTrace] = []
-    size = 0
-    for trace in traces:
-        if message and size + len(trace.spans) > most:
-            yield message
-            message, size = [], 0
-        message.append(trace)
-        size += len(trace.spans)
-    if message:
-        yield message
-
-
 def resource(service_name: str, version: str, instance_id: str) -> Resource:
     """Describe this process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win over the configuration."""
     ours = Resource(
@@ -77,3 +48,8 @@ def resource(service_name: str, version: str, instance_id: str) -> Resource:
         }
     )
     return ours.merge(OTELResourceDetector().detect())
+
+
+def envelope(service_name: str, version: str, instance_id: str) -> Envelope:
+    """What is written around the traces of this process."""
+    return Envelope(resource(service_name, version, instance_id), InstrumentationScope("sidestep", version))

@@ -6,14 +6,13 @@ read and to apply, with all `OTEL_EXPORTER_OTLP_*` variables. Only the step from
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from proxy.config.snapshot import Telemetry, Traces
-from proxy.telemetry.envelope import Envelope, KeptTrace, messages, resource
+from proxy.config.snapshot import Telemetry
+from proxy.telemetry.kept import KeptTrace, messages
 
 BATCH = 256
 """Traces that are sent at a time, and that wake the SDK's thread before its time."""
@@ -30,10 +29,7 @@ class Sender:
     """A bounded queue of traces, and the SDK's thread that empties it."""
 
     def __init__(self, settings: Telemetry, version: str, instance_id: str, room: int) -> None:
-        around = Envelope(
-            resource(settings.service_name, version, instance_id), InstrumentationScope("sidestep", version)
-        )
-        self._exporter = CountingExporter(exporter(settings.traces, around))
+        self._exporter = CountingExporter(lambda: exporter(settings, version, instance_id))
         # The queue is bounded here, in bytes; so many traces can never be in it.
         self._processor = BatchSpanProcessor(
             self._exporter, max_queue_size=room, max_export_batch_size=min(BATCH, room)
@@ -79,14 +75,16 @@ class Sender:
 class CountingExporter(SpanExporter):
     """Counts what an exporter takes and loses, and says once when the collector stops or starts answering."""
 
-    def __init__(self, inner: SpanExporter) -> None:
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        """Take how to make the exporter, which is done when there is something to send."""
         self.taken = 0
         """Spans that left the queue."""
         self.taken_bytes = 0
         """What those spans took up in it."""
         self.lost = 0
         """Spans that left the queue and were not accepted."""
-        self._inner = inner
+        self._make = make
+        self._inner: SpanExporter | None = None
         self._failing = False
         self._closed = threading.Event()
 
@@ -100,23 +98,29 @@ class CountingExporter(SpanExporter):
 
     def _send(self, traces: Sequence[KeptTrace]) -> SpanExportResult:
         result = SpanExportResult.FAILURE
-        if not self._closed.is_set():
-            with _Hush():
-                result = self._inner.export(traces)
-        failed = result is not SpanExportResult.SUCCESS
+        try:
+            if not self._closed.is_set():
+                self._inner = self._inner or self._make()
+                with _Hush():
+                    result = self._inner.export(traces)
+        finally:  # the SDK tells of an exporter that cannot be made, or cannot send
+            self._count(traces, failed=result is not SpanExportResult.SUCCESS)
+        return result
+
+    def _count(self, traces: Sequence[KeptTrace], *, failed: bool) -> None:
         if failed:
             self.lost += sum(trace.count for trace in traces)
         if failed is not self._failing:
             self._failing = failed
             message = "span export is failing; spans are dropped" if failed else "span export works again"
             logger.log(logging.WARNING if failed else logging.INFO, message)
-        return result
 
     def shutdown(self) -> None:
         """Abandon whatever is under way; safe to call twice."""
         if not self._closed.is_set():
             self._closed.set()
-            self._inner.shutdown()
+            if self._inner:
+                self._inner.shutdown()
 
 
 class _Hush(logging.Filter):
@@ -135,13 +139,21 @@ class _Hush(logging.Filter):
         return record.thread != self.thread
 
 
-def exporter(traces: Traces, around: Envelope) -> SpanExporter:
-    """Build the exporter that the configuration asks for; only that one is imported, at 10 MiB and 0.1 s each."""
+def exporter(settings: Telemetry, version: str, instance_id: str) -> SpanExporter:
+    """Build the exporter that the configuration asks for.
+
+    Imported here, on the SDK's thread, when the first trace is to be sent: over gRPC that is a quarter of the program's
+    memory and of its start, and a sidecar that keeps few traces may never need it.
+    """
+    from proxy.telemetry.envelope import envelope  # noqa: PLC0415
+
+    traces = settings.traces
+    encode = envelope(settings.service_name, version, instance_id).around
     endpoint = traces.endpoint if "://" in traces.endpoint else f"http://{traces.endpoint}"
     if traces.protocol == "grpc":
         from proxy.telemetry.over_grpc import GrpcExporter  # noqa: PLC0415
 
-        return GrpcExporter(endpoint, around.around)
+        return GrpcExporter(endpoint, encode)
     from proxy.telemetry.over_http import HttpExporter  # noqa: PLC0415
 
-    return HttpExporter(endpoint, around.around)
+    return HttpExporter(endpoint, encode)

@@ -15,7 +15,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from proxy.errors import AllProvidersFailed, ClientError, ErrorClass, Failure, ProviderVerdict
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Event, Step
-from proxy.telemetry.envelope import Envelope, KeptTrace
+from proxy.telemetry.envelope import Envelope
+from proxy.telemetry.kept import KeptTrace
 from proxy.telemetry.otlp import swapped
 from proxy.telemetry.propagation import parse_tracestate
 from proxy.telemetry.spans import SpanMaker

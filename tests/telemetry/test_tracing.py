@@ -1,6 +1,8 @@
 import logging
 import random
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from proxy.config.snapshot import Telemetry, Traces
-from proxy.telemetry.envelope import KeptTrace, messages, resource
+from proxy.telemetry.envelope import resource
+from proxy.telemetry.kept import KeptTrace, messages
 from proxy.telemetry.over_http import signal_endpoint
 from proxy.telemetry.sender import NOISY, CountingExporter
 from proxy.telemetry.spans import SpanMaker
@@ -242,7 +245,8 @@ class Scripted(SpanExporter):
 def test_a_collector_that_fails_is_told_of_once_until_it_works_again(caplog):
     caplog.set_level(logging.INFO)
     bad, good = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
-    counting = CountingExporter(Scripted(bad, bad, bad, good, good))
+    scripted = Scripted(bad, bad, bad, good, good)
+    counting = CountingExporter(lambda: scripted)
     for _ in range(5):
         counting.export([KeptTrace(b"12345", 2)])
     assert [entry.getMessage() for entry in caplog.records] == [
@@ -250,6 +254,39 @@ def test_a_collector_that_fails_is_told_of_once_until_it_works_again(caplog):
         "span export works again",
     ]
     assert (counting.taken, counting.taken_bytes, counting.lost) == (10, 25, 6)
+
+
+def test_an_exporter_that_cannot_be_made_costs_spans_and_is_told_of(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none of these")
+    exporting = tracing("http://127.0.0.1:1")
+    exporting.finish(records.success())
+    exporting.close(timeout=10.0)
+    assert exporting.dropped == 4
+    assert "none of these" in caplog.text
+    assert "span export is failing; spans are dropped" in caplog.text
+
+
+LOADED = """
+import sys
+sys.path[:0] = {path!r}
+from lab import records
+from proxy.config.snapshot import Telemetry, Traces
+from proxy.telemetry.tracing import Tracing
+tracing = Tracing(Telemetry(traces=Traces(endpoint={endpoint!r})), version="1", bits=lambda _: 7)
+print("opentelemetry" in sys.modules, "grpc" in sys.modules)
+if tracing._sender:
+    tracing.finish(records.success())
+    tracing.close(10.0)
+    print("grpc" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("endpoint", "loaded"), [("", "False False\n"), ("http://127.0.0.1:1", "True False\nTrue\n")])
+def test_nothing_is_loaded_before_it_is_needed(endpoint, loaded):
+    code = LOADED.format(path=sys.path, endpoint=endpoint)
+    environment = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "PATH": ""}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout == loaded
 
 
 def test_another_user_of_the_sdk_in_the_same_process_is_still_heard(caplog):
@@ -260,7 +297,7 @@ def test_another_user_of_the_sdk_in_the_same_process_is_still_heard(caplog):
             other.join()
             return super().export(spans)
 
-    CountingExporter(Meanwhile(SpanExportResult.SUCCESS)).export([KeptTrace(b"", 1)])
+    CountingExporter(lambda: Meanwhile(SpanExportResult.SUCCESS)).export([KeptTrace(b"", 1)])
     assert [entry.getMessage() for entry in caplog.records] == ["another exporter"]
 
 
