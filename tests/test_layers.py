@@ -32,6 +32,8 @@ BESIDE = {("pipeline", "transport")}
 HOMES = {
     "aiohttp": {"transport", "server", "manager", "demo", "cli"},
     "aiohttp_retry": {"transport"},
+    "httptools": {"transport"},
+    "orjson": {"dialects"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
     "yaml": {"config"},

@@ -56,8 +56,8 @@ def test_the_strategies_are_those_that_exist():
 
 
 def test_the_headers_are_those_of_every_answer():
-    request = Request(id="r", operation=Operation.CHAT, path="", body=b"", document={})
-    record = Record(request, 1, 1, 1, started=0.0, wall_offset=0.0)
+    request = Request(id="r", operation=Operation.CHAT, path="")
+    record = Record(request, 1, started=0.0, wall_offset=0.0)
     written = {row[0].strip("`") for row in rows("README.md", "What an answer tells")}
     assert written == set(reply_headers(record, 1.0)) - {"server"}
 
