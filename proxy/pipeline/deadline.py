@@ -36,10 +36,11 @@ async def _run(call: Call, following: Handler[Reply]) -> Reply:
     if wanted is not None and wanted < total:
         total, call.own_deadline = wanted, False
     call.deadline = call.request.received + total
-    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task(loop)
     assert task is not None  # noqa: S101  a coroutine runs in a task
     expiry = _Expiry(task)
-    alarm = asyncio.get_running_loop().call_at(call.deadline, expiry)
+    alarm = loop.call_at(call.deadline, expiry)
     try:
         return await following(call)
     except asyncio.CancelledError:

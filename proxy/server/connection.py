@@ -60,6 +60,11 @@ class Exchange:
         return self._connection.transport is None
 
     @property
+    def task(self) -> "asyncio.Task[None]":
+        """The task that answers it, and all others of its connection."""
+        return self._connection.task
+
+    @property
     def takes_interim(self) -> bool:
         """Whether the client knows `100 Continue` (HTTP/1.1)."""
         return self._modern
@@ -139,6 +144,13 @@ class ClientConnection(GuardedConnection):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def task(self) -> "asyncio.Task[None]":
+        """The task that runs `start`."""
+        task = self._task_handler
+        assert task is not None  # noqa: S101  aiohttp makes it with the connection
+        return task
 
     @property
     def leaving(self) -> bool:

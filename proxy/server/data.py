@@ -45,8 +45,7 @@ class DataListener:
             exchange.answer(probe(path, ready=self.ready))
             return
         record = begin(self._engine, self._new_record, path, exchange.headers, exchange.address)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  aiohttp runs every connection in a task
+        task = exchange.task
         self._running[task] = None
         self._engine.registry.in_flight += 1
         try:
