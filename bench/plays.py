@@ -84,7 +84,7 @@ def throughput(seconds: float) -> list[Play]:
     ]
     streams = Play(
         name="streams",
-        question="Streams of 100 events as fast as they are taken, 32 at a time",
+        question="32 streams of 100 events at a time, as fast as they are taken; the upstream writes 16 events at once",
         lineup=with_no_proxy,
         baseline="yardstick",
         headline="events/s",
