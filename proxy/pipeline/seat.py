@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from proxy.config.snapshot import BreakerSettings, Policy, Provider, Rate, Route
 from proxy.registry import ProviderState, Registry, breaker_settings
 from proxy.resilience.limiter import Limiter
-from proxy.routing.candidates import serves
+from proxy.routing.candidates import Candidate, serves
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Seat:
     """Whether its configuration covers the capability."""
     serves_tools: bool
     """Whether it does for requests that offer tools."""
+    candidate: Candidate
+    """What it stands as before a strategy that does not measure, unless it is recovering."""
     names: Mapping[str, str]
     """Client model name -> this provider's name; empty: names pass unchanged."""
     endpoint: str
@@ -60,6 +62,7 @@ class Seating:
             configured=provider.configured,
             serves=serves(provider, capability),
             serves_tools=serves(provider, capability, tools=True),
+            candidate=Candidate(provider.name, provider.priority, provider.weight, 1.0),
             names=provider.model_names(capability),
             endpoint=provider.endpoint(capability),
         )

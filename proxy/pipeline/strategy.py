@@ -187,13 +187,15 @@ _UNSEEN = Performance()
 
 def _candidate(call: Call, seat: Seat, model: str, now: float) -> Candidate:
     provider, state = seat.provider, seat.state
-    seen = state.performance(model, now) if call.policy.strategy in _MEASURING else _UNSEEN
-    recovered_at = state.recovered_at
+    measuring, recovered_at = call.policy.strategy in _MEASURING, state.recovered_at
+    if not measuring and recovered_at is None:
+        return seat.candidate
+    seen = state.performance(model, now) if measuring else _UNSEEN
     return Candidate(
         provider.name,
         provider.priority,
         provider.weight,
-        1.0 if recovered_at is None else share(now, recovered_at, call.policy.recovery.ramp),
+        share(now, recovered_at, call.policy.recovery.ramp),
         seen.requests,
         seen.success_rate,
         seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,

@@ -6,6 +6,7 @@ comes in as `draw`, a source of uniform numbers from [0, 1); memory between requ
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -72,7 +73,7 @@ def _eased_in(ranked: list[Candidate], draw: Draw) -> list[Candidate]:
 
 def _primary_only(candidates: Sequence[Candidate], _rotation: Rotation, _draw: Draw) -> list[Candidate]:
     """By priority; equals stay in the route's order."""
-    return sorted(candidates, key=lambda each: each.priority)
+    return sorted(candidates, key=attrgetter("priority"))
 
 
 def _round_robin(candidates: Sequence[Candidate], rotation: Rotation, _draw: Draw) -> list[Candidate]:

@@ -51,9 +51,14 @@ class Pool:
         self._connector._factory = cast("Any", functools.partial(UpstreamConnection, loop))  # noqa: SLF001
         self._loop = loop
         self._origins: dict[str, Origin] = {}
+        self._split: dict[str, tuple[Origin, str]] = {}
+        """Fixed URLs that were split already: as many as there are endpoints."""
 
-    def origin(self, url: str) -> tuple[Origin, str]:
-        """Split an encoded URL into its origin and its request target."""
+    def origin(self, url: str, *, fixed: bool = False) -> tuple[Origin, str]:
+        """Split an encoded URL into its origin and its request target; what is `fixed` is split once."""
+        found = self._split.get(url)
+        if found is not None:
+            return found
         slash = url.find("/", url.index("://") + 3)
         name, target = (url, "/") if slash < 0 else (url[:slash], url[slash:])
         origin = self._origins.get(name)
@@ -63,6 +68,8 @@ class Pool:
             parsed = URL(name)
             dial = aiohttp.ClientRequest("GET", parsed, loop=self._loop)
             origin = self._origins[name] = Origin(dial, parsed.host_port_subcomponent or "")
+        if fixed:
+            self._split[url] = origin, target
         return origin, target
 
     def take(self, origin: Origin) -> UpstreamConnection | None:
@@ -114,6 +121,7 @@ class Pool:
             for connection in tuple(origin.resting):
                 origin.lose(connection)
         self._origins.clear()
+        self._split.clear()
 
 
 def _ssl_context(tls: Tls) -> ssl.SSLContext | bool:

@@ -182,7 +182,7 @@ class Transport:
         """
         pool = self._pool(tls)
         try:
-            origin, target = pool.origin(wire.url)
+            origin, target = pool.origin(wire.url, fixed=wire.body is not None)  # a picture's holds a prompt
             request = self._write(wire, origin, target, traceparent)
             connection = pool.take(origin)
             if connection is not None:
