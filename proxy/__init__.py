@@ -2,14 +2,15 @@
 
 One request, from socket to socket:
 
-    server.data       reads the bytes, makes a Request of them (server.request) and begins its Record
+    server.connection one exchange after the other on a client's socket
+    server.data       reads the body, makes a Request of it (server.request) and begins its Record
     engine            takes the current generation once, finds the route (routing.match), starts its policy's chain
     pipeline.build    the chain and the reasons for its order: deadline, admission, cache, degrade, failover
     pipeline.failover one turn per provider: strategy, hedge, concurrency, rate_limit, breaker, attempt
     pipeline.attempt  the dialect writes the call, transport sends it, the dialect judges what comes back
     pipeline.stream   a committed stream on its way, watched to its end
     settlement        breaker, window, cool-downs follow from the outcome's class, exactly once
-    server.answer     writes; telemetry and statistics are made from the finished Record
+    server.data       writes the answer; telemetry and statistics are made from the finished Record
 
 Layers, importing downwards only (a test reads the imports):
 

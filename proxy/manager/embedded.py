@@ -19,7 +19,7 @@ from proxy.record import Record
 from proxy.reload import Source
 from proxy.server.admin.management import Management
 from proxy.server.answer import error_reply, reply_headers
-from proxy.server.exchange import ask, begin
+from proxy.server.asking import ask, begin
 from proxy.server.sidecar import Sidecar
 
 # A library is silent until the program sets up logging (Python's logging HOWTO, "Configuring logging for a library").

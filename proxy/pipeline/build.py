@@ -62,7 +62,7 @@ def build(
     turn = compose([choose, *gates], innermost, clock)
     if policy.hedge:
         turn = compose([choose, hedge(turn, clock), *gates], innermost, clock)
-    stages: list[Answering] = [deadline, admission(registry, snapshot.server.limits)]
+    stages: list[Answering] = [deadline(), admission(registry, snapshot.server.limits)]
     if policy.cache:
         stages.append(cache(policy.cache, clock))
     if policy.degrade:

@@ -15,9 +15,9 @@ from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
 from proxy.server.answer import error_reply, reply_headers
+from proxy.server.asking import NewRecord, ask, begin
 from proxy.server.body import read_body
 from proxy.server.connection import Exchange
-from proxy.server.exchange import NewRecord, ask, begin
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type, operation_of

@@ -7,7 +7,7 @@ import pytest
 from staging import Play, good, hangs, says, stream, text
 
 from proxy.config.snapshot import BreakerSettings, DegradeStep, Limits, Rate
-from proxy.errors import NoProviderAvailable, SidestepError
+from proxy.errors import DeadlineExceeded, NoProviderAvailable, SidestepError
 from proxy.pipeline.admission import RETRY_AFTER
 
 
@@ -152,3 +152,34 @@ async def test_many_requests_at_once_leave_nothing_behind():
     assert play.at_rest()
     assert all(each.cancelled() or each.exception() is None for each in clients)
     assert all(attempt.ended for record in play.records for attempt in record.attempts)
+
+
+# Deadlines
+
+
+async def test_each_request_ends_at_its_own_deadline_whichever_began_first():
+    play = Play(p1=[hangs(), hangs(), hangs()])
+    loop = asyncio.get_running_loop()
+
+    async def ask(timeout):
+        begun = loop.time()
+        with pytest.raises(DeadlineExceeded):
+            await play.ask(timeout=timeout)
+        return loop.time() - begun
+
+    assert await asyncio.gather(ask(9.0), ask(2.0), ask(7.0)) == [9.0, 2.0, 7.0]
+
+
+async def test_a_client_that_leaves_is_no_deadline_and_spoils_nobody_elses():
+    play = Play(p1=[hangs(), hangs()])
+    loop = asyncio.get_running_loop()
+    leaving = asyncio.ensure_future(play.ask(timeout=5.0))
+    await asyncio.sleep(1.0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    begun = loop.time()
+    with pytest.raises(DeadlineExceeded):
+        await play.ask(timeout=3.0)
+
+    assert leaving.cancelled()
+    assert loop.time() - begun == 3.0
