@@ -1,6 +1,7 @@
 """`sidestep run`: the options. What they bring about is in `serving`, which takes a while to import."""
 
 import argparse
+import gc
 from pathlib import Path
 
 from proxy.config.snapshot import Address
@@ -28,6 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve; return the exit status: 0 after an orderly end, 1 or 2 for the configuration, 3 for a taken port."""
+    gc.disable()  # imports leave hardly any garbage; what there is, `tune_process` collects, and turns this on again
     if arguments.workers == 1:
         from proxy.cli.serving import run_alone  # noqa: PLC0415  what workers wait for below
 

@@ -59,6 +59,8 @@ class Receiver:
     endpoint: str = ""
     paths: list[str] = field(default_factory=list)
     """Request paths (HTTP only)."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of each request, names in lower case; over gRPC the metadata."""
     _spans: list[ReceivedSpan] = field(default_factory=list)
     _arrived: threading.Condition = field(default_factory=threading.Condition)
 
@@ -107,6 +109,7 @@ def grpc_receiver() -> Iterator[Receiver]:
 
     class Service(TraceServiceServicer):
         def Export(self, request, context):  # noqa: N802  gRPC's name
+            receiver.headers.append(dict(context.invocation_metadata()))
             receiver.take(request)
             return ExportTraceServiceResponse()
 
@@ -134,6 +137,7 @@ def http_receiver() -> Iterator[Receiver]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             receiver.paths.append(self.path)
+            receiver.headers.append({name.lower(): value for name, value in self.headers.items()})
             receiver.take(ExportTraceServiceRequest.FromString(body))
             answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)

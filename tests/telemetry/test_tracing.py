@@ -121,6 +121,15 @@ def test_of_the_traces_sampled_out_only_those_worth_keeping_arrive(received):
     assert {span.trace_id for span in receiver.spans} == {f"{2:032x}", f"{3:032x}"}
 
 
+def test_the_exporters_own_variables_count(received, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=blue")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    receiver = received(records.success())
+    assert len(receiver.tree(TRACE)) == 4
+    assert [headers["x-tenant"] for headers in receiver.headers] == ["blue"]
+    assert receiver.headers[0].get("content-encoding", "gzip") == "gzip"
+
+
 def test_over_http_a_bare_endpoint_gets_the_path_for_traces():
     with http_receiver() as receiver:
         exporting = tracing(receiver.endpoint, protocol="http")
