@@ -120,6 +120,8 @@ class Engine:
         if record.ended:
             return
         record.ended = self.clock.now()
+        if record.error is not None:
+            _forget_the_way(record.error)
         if not self._finished:
             asyncio.get_running_loop().call_soon(self.tell)
         self._finished.append(record)
@@ -135,3 +137,8 @@ class Engine:
         """Close every connection to providers."""
         self.tell()
         await self.transport.close()
+
+
+def _forget_the_way(error: SidestepError) -> None:
+    """An error that is kept would keep the frames that it came through, and these the whole request, in a circle."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -49,6 +49,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.when_lost: Callable[[UpstreamConnection], object] | None = None
         """Told when it ends at rest."""
         self._loop = loop
+        self._pieces: list[bytes] = []
+        """What has come of a body and was not read."""
+        self._size = 0
+        self.on_body = self._pieces.append
+        """The parser calls it for every chunk, of which a fast stream has tens of thousands a second."""
         self._parser = HttpResponseParser(self)
         self._asked = False
         self._head_came = False
@@ -57,8 +62,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = True
         self._surplus = False
         self._overhead = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
         self._paused = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -184,17 +187,6 @@ class UpstreamConnection(asyncio.Protocol):
         chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
         self._until_closed = not chunked and "content-length" not in self.headers
 
-    def on_body(self, piece: bytes) -> None:
-        """Some of the body."""
-        self._overhead = 0
-        if self.complete or not self._head_came:
-            return
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > READ_BUFFER and not self._paused and self.transport is not None:
-            self._paused = True
-            self.transport.pause_reading()
-
     def on_message_complete(self) -> None:
         """The answer is whole; an interim one is not the answer."""
         if self._head_came:
@@ -212,20 +204,20 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep = False  # nobody asked for it
             self._close()
             return
-        self._overhead += len(data)
+        known = len(self._pieces)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._refuse(error)
         else:
-            if self._surplus or (self._overhead > MAX_HEAD and not self.complete):
-                self._refuse(None)
+            self._account(len(data), self._pieces[known:])
         self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """An answer that only this could end is complete; any other is not. At rest it is nobody's failure."""
         self.transport = None
         self._keep = False
+        self._parser = cast("HttpResponseParser", None)  # which holds on to this connection
         if self._asked and not self.complete and self._error is None:
             if self._head_came and self._until_closed and exc is None:
                 self.complete = True
@@ -242,7 +234,9 @@ class UpstreamConnection(asyncio.Protocol):
     def _news(self) -> "asyncio.Future[None]":
         """What to wait for when nothing is there. Raises what has ended the answer already."""
         if self._error is not None:
-            raise self._error
+            # What is raised remembers the frames that it came through, and these this connection: it is not kept.
+            error, self._error = self._error, aiohttp.ClientConnectionError("closed")
+            raise error
         self._waiter = self._loop.create_future()
         return self._waiter
 
@@ -250,6 +244,16 @@ class UpstreamConnection(asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done() and (self._head_came or self._error is not None):
             waiter.set_result(None)
+
+    def _account(self, received: int, pieces: list[bytes]) -> None:
+        """Keep to the bounds: of what frames an answer, and of what waits to be read."""
+        self._overhead = 0 if pieces else self._overhead + received
+        self._size += sum(map(len, pieces))
+        if self._surplus or (self._overhead > MAX_HEAD and not self.complete):
+            self._refuse(None)
+        elif self._size > READ_BUFFER and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
 
     def _refuse(self, cause: Exception | None) -> None:
         """This is no answer: not HTTP, a head without an end, or more than was announced."""

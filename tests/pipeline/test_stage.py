@@ -161,10 +161,10 @@ async def test_each_request_ends_at_its_own_deadline_whichever_began_first():
     play = Play(p1=[hangs(), hangs(), hangs()])
     loop = asyncio.get_running_loop()
 
-    async def ask(timeout):
+    async def ask(seconds):
         begun = loop.time()
         with pytest.raises(DeadlineExceeded):
-            await play.ask(timeout=timeout)
+            await play.ask(timeout=seconds)
         return loop.time() - begun
 
     assert await asyncio.gather(ask(9.0), ask(2.0), ask(7.0)) == [9.0, 2.0, 7.0]
