@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -27,6 +28,9 @@ from proxy.workers.hiring import Hired
 EXIT_CONFIG = 1
 EXIT_UNREADABLE = 2
 EXIT_LISTEN = 3
+
+CLOSING = 0.1
+"""Seconds that the event loop gets to close when everything else has ended."""
 
 
 def run_alone(arguments: argparse.Namespace) -> int:
@@ -82,9 +86,29 @@ def _run(
     tune_process()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(serve(lambda: make(snapshot, source, closer)))
+            status = runner.run(serve(lambda: make(snapshot, source, closer)))
+            otherwise = end_anyway(status, closer)
+        otherwise.cancel()
+        return status
     finally:
         closer.close()
+
+
+def end_anyway(status: int, logs: Closer, within: float = CLOSING) -> threading.Timer:
+    """End the process with this status when so many seconds have passed; cancel it when the loop has closed by then.
+
+    A loop waits at its end for every name that is being looked up, because nothing interrupts getaddrinfo(3). A
+    name server that is down makes that ten seconds and more, for nobody's good.
+    """
+
+    def end() -> None:
+        logs.close()
+        os._exit(status)
+
+    timer = threading.Timer(within, end)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 class Service(Protocol):

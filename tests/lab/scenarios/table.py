@@ -1,6 +1,6 @@
 """All scenarios, in the order in which they are played."""
 
-from lab.scenarios import clients, dead_providers, files, loads, nonsense, operators, processes, streams
+from lab.scenarios import clients, dead_providers, files, loads, machine, nonsense, operators, processes, sinks, streams
 
 SCENARIOS = sorted(
     [
@@ -12,6 +12,8 @@ SCENARIOS = sorted(
         *files.SCENARIOS,
         *operators.SCENARIOS,
         *processes.SCENARIOS,
+        *machine.SCENARIOS,
+        *sinks.SCENARIOS,
     ],
     key=lambda each: each.alone,
 )
