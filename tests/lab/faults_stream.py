@@ -248,6 +248,18 @@ async def sse_fields(exchange: Exchange, _: Fault) -> None:
     await _write(exchange, exchange.body.replace(b"data: ", b": ping\n\n\n" + extra))
 
 
+@fault_of_stream(otherwise="ok")
+async def sse_halves(exchange: Exchange, how: Fault) -> None:
+    """`sse_halves:SECONDS` (0.02): every event in two pieces, with that pause after each of them."""
+    await exchange.begin()
+    for event in exchange.events.whole:
+        written = frame(event)
+        for half in (written[: len(written) // 2], written[len(written) // 2 :]):
+            await exchange.chunk(half)
+            await exchange.wire.pause(how.number(0.02))
+    await exchange.end()
+
+
 async def _write(exchange: Exchange, *parts: bytes) -> None:
     """Write an event stream in exactly these pieces."""
     await exchange.begin()

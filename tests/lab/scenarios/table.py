@@ -1,6 +1,18 @@
 """All scenarios, in the order in which they are played."""
 
-from lab.scenarios import clients, dead_providers, files, loads, machine, nonsense, operators, processes, sinks, streams
+from lab.scenarios import (
+    clients,
+    dead_providers,
+    files,
+    loads,
+    machine,
+    nonsense,
+    operators,
+    policies,
+    processes,
+    sinks,
+    streams,
+)
 
 SCENARIOS = sorted(
     [
@@ -11,6 +23,7 @@ SCENARIOS = sorted(
         *nonsense.SCENARIOS,
         *files.SCENARIOS,
         *operators.SCENARIOS,
+        *policies.SCENARIOS,
         *processes.SCENARIOS,
         *machine.SCENARIOS,
         *sinks.SCENARIOS,
