@@ -170,6 +170,15 @@ async def bad_event(exchange: Exchange, how: Fault) -> None:
     await exchange.end()
 
 
+@fault_of_stream(otherwise="ok")
+async def endless_stream(exchange: Exchange, _: Fault) -> None:
+    """Tokens for as long as somebody takes them."""
+    await exchange.tell()
+    events = b"".join(map(frame, exchange.events.output)) * 10
+    while True:
+        await exchange.chunk(events)
+
+
 @fault_of_stream(otherwise="huge_body")
 async def huge_event(exchange: Exchange, how: Fault) -> None:
     """`huge_event:MIB` (100): one event of that size."""

@@ -1,6 +1,7 @@
 """All scenarios, in the order in which they are played."""
 
 from lab.scenarios import (
+    changes,
     clients,
     dead_providers,
     files,
@@ -10,6 +11,7 @@ from lab.scenarios import (
     operators,
     policies,
     processes,
+    readers,
     sinks,
     streams,
 )
@@ -22,10 +24,12 @@ SCENARIOS = sorted(
         *clients.SCENARIOS,
         *nonsense.SCENARIOS,
         *files.SCENARIOS,
+        *changes.SCENARIOS,
         *operators.SCENARIOS,
         *policies.SCENARIOS,
         *processes.SCENARIOS,
         *machine.SCENARIOS,
+        *readers.SCENARIOS,
         *sinks.SCENARIOS,
     ],
     key=lambda each: each.alone,
