@@ -5,7 +5,9 @@ import contextlib
 import socket
 
 from lab import schedules
+from lab.client import RawClient, request
 from lab.fault import Fault
+from lab.gateway import OPERATOR_KEY
 from lab.scenario import DOWN, Scenario, scenario, scenarios_in
 from lab.stage import Stage
 from lab.upstream import Upstream
@@ -95,10 +97,33 @@ async def serves_ten_a_second_and_refuses_the_rest(stage: Stage) -> None:
     )
 
 
-@scenario(UNDER, "no error, whichever second it is", portable=True, **CALM)
+@scenario(
+    UNDER,
+    "no error, whichever second it is; its breaker changes ten times a minute at most",
+    portable=True,
+    **CALM,
+)
 async def up_for_a_second_down_for_a_second(stage: Stage) -> None:
     stage.primary.schedule = schedules.flapping("status:503", up=1.0, down=1.0)
+    changes: list[str] = []
+    inside = hasattr(stage.gateway, "admin_port")
+    listening = asyncio.ensure_future(_breaker_changes(stage, changes)) if inside else None
     await _all_answered(stage, count=stage.requests * 2, workers=4, pause=4 / stage.requests)
+    if listening is not None:
+        listening.cancel()
+        await asyncio.wait([listening])
+        stage.expect(len(changes) <= 10, f"{len(changes)} changes: {changes}")
+        stage.see(f"{len(stage.history.sent)} answered, {len(changes)} changes of its breaker")
+
+
+async def _breaker_changes(stage: Stage, changes: list[str]) -> None:
+    """Note what the operator's events tell of the breakers of this scenario, until cancelled."""
+    async with RawClient(stage.ours.admin_port) as client:
+        await client.send(request("GET", "/admin/events", headers={"Authorization": f"Bearer {OPERATOR_KEY}"}))
+        response, told = await client.head(), b""
+        async for piece in client.pieces(response):
+            *events, told = (told + piece).split(b"\n\n")
+            changes += [each.decode() for each in events if each.startswith(b"event: breaker")]
 
 
 @scenario(UNDER, "503 at once, the soonest recovery told, hardly any call made", fault=DOWN, second=DOWN, fast=True)

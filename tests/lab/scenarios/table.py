@@ -9,6 +9,7 @@ from lab.scenarios import (
     machine,
     nonsense,
     operators,
+    pictures,
     policies,
     processes,
     readers,
@@ -20,6 +21,7 @@ SCENARIOS = sorted(
     [
         *loads.SCENARIOS,
         *dead_providers.SCENARIOS,
+        *pictures.SCENARIOS,
         *streams.SCENARIOS,
         *clients.SCENARIOS,
         *nonsense.SCENARIOS,
