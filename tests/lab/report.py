@@ -21,6 +21,8 @@ def tell(result: Result, *, alone: bool) -> None:
     print(f"{word:4}  {result.scenario.name[:44]:44} {result.seconds:5.1f}  {result.seen}")
     for reason in result.broken if not result.passed else ():
         print(f"{'':6}{reason}")
+    if not result.passed and result.seed:
+        print(f"{'':6}again: --seed {result.seed}")
 
 
 def as_json(results: Iterable[Result]) -> str:
@@ -33,6 +35,7 @@ def as_json(results: Iterable[Result]) -> str:
             "seen": each.seen,
             "passed": each.passed,
             "broken": each.broken,
+            "seed": each.seed,
             "seconds": round(each.seconds, 3),
             "figures": {name: round(value, 3) for name, value in each.figures.items()},
         }

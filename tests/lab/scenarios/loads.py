@@ -185,6 +185,26 @@ async def a_provider_comes_back(stage: Stage) -> None:
 
 
 @scenario(
+    UNDER,
+    "its traffic comes back by and by: no error, and it is not overrun a second time",
+    fault="status:503",
+    policy=OPENS_SHORTLY | {"recovery": {"ramp": "2s"}},
+    **CALM,
+)
+async def a_provider_comes_back_with_half_its_strength(stage: Stage) -> None:
+    await _all_answered(stage, count=20)
+    stage.primary.schedule = schedules.brown_out("status:503", per_second=50)
+    stage.primary.fault = "ok"
+    before = len(stage.primary.requests)
+    await _all_answered(stage, count=stage.requests * 3, workers=4, pause=0.04)
+    back = stage.primary.requests[before:]
+    overrun = sum(asked.fault == "status" for asked in back)
+    stage.see(f"{len(back)} calls to it, {overrun} too many, no error" if not stage.broken else "errors")
+    stage.expect(back, "it got no traffic back")
+    stage.expect(overrun <= len(back) // 2, f"{overrun} of {len(back)} calls were more than it could take")
+
+
+@scenario(
     "A provider fails before its first output", "`connect` ends it; after the breaker opens nobody waits", fast=True
 )
 async def swallows_the_first_packet(stage: Stage) -> None:

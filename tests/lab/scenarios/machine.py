@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 from lab.configuration import write
 from lab.fault import status
-from lab.gateway import Sidestep, lines_of
+from lab.gateway import LIMITS, Sidestep, lines_of
 from lab.machine_shims import SLOW, ControlGroup, slow_names
 from lab.own import QUIET, calm, end, own, setting
 from lab.playing import configuration
@@ -215,6 +215,35 @@ async def memory_runs_out(stage: Stage) -> None:
         stage.expect(all(sent.answered for sent in await stage.storm(10)), "not answered after")
         calm(stage, program)
         stage.see(f"{len(shed)} times 503, 95 of 100 within {slowest:.1f} ms; 5 streams finished; recovered")
+
+
+# Too many at once
+
+ROOM = 10
+
+
+@scenario(
+    MACHINE,
+    "those beyond `in_flight` are told 503 and Retry-After at once; the others are answered, and so is the next",
+    fault="latency:1",
+    alone=True,
+    fast=True,
+)
+async def more_at_once_than_it_takes(stage: Stage) -> None:
+    with own(stage, {"limits": LIMITS | {"in_flight": ROOM}}) as program:
+        sent = await asyncio.gather(*(stage.ask() for _ in range(ROOM * 5)))
+        shed = [each for each in sent if each.status == 503]
+        stage.expect(
+            sum(each.answered for each in sent) == ROOM, f"{sum(each.answered for each in sent)} were answered"
+        )
+        stage.expect(len(shed) == ROOM * 4, f"{len(shed)} were told 503")
+        stage.expect(all(each.headers.get("retry-after") for each in shed), "no Retry-After")
+        stage.expect(len(stage.primary.requests) == ROOM, f"{len(stage.primary.requests)} calls")
+        slowest = max(each.took for each in shed) if shed else 0.0
+        stage.expect(not stage.history.timed or slowest <= 0.25, f"a 503 took {slowest * 1000:.0f} ms")
+        stage.expect((await stage.ask()).answered, "the next one was not answered")
+        stage.see(f"{len(shed)} of {len(sent)} shed within {slowest * 1000:.0f} ms")
+        calm(stage, program)
 
 
 SCENARIOS = scenarios_in(globals())
