@@ -151,6 +151,7 @@ async def an_event_that_is_not_JSON(stage: Stage) -> None:  # noqa: N802  its na
 
 MEMORY = 16.0
 """MiB that an attack may cost."""
+CUT = "the attempt ends at a cap, in an error frame, at most {:g} MiB more memory"
 CAPPED = "the attempt ends at a cap, the secondary answers, at most {:g} MiB more memory"
 
 
@@ -180,7 +181,7 @@ def flooding(
     return Scenario(
         name=name,
         chapter="A provider sends too much",
-        expected=CAPPED.format(memory),
+        expected=(CUT if after_output else CAPPED).format(memory),
         play=measured,
         fault=fault,
         fast=fast,
