@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lab import otlp
 from lab.client import RawClient
 from lab.deaf_collectors import deaf_collector
 from lab.gateway import Sidestep, lines_of
@@ -17,7 +18,7 @@ from lab.stage import Stage
 SINKS = "Telemetry has nowhere to go"
 COST = 1.0
 """Milliseconds that a request may take longer, at the 99th percentile."""
-ROUNDS = 3
+ROUNDS = 5
 DROPPED = {"spans": "sidestep_spans_dropped_total", "lines": "sidestep_log_lines_dropped_total"}
 
 
@@ -57,7 +58,11 @@ def collecting(name: str, behaviour: str, *, protocol: str = "http", fast: bool 
         async with deaf_collector(behaviour) as port:
             traces = {"endpoint": f"http://127.0.0.1:{port}", "protocol": protocol}
             soon = {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "1"}
-            with own(stage) as calm, own(stage, telemetry={"traces": traces}, environment=soon) as program:
+            with (
+                otlp.http_receiver() as good,
+                own(stage, telemetry={"traces": {"endpoint": good.endpoint, "protocol": "http"}}) as calm,
+                own(stage, telemetry={"traces": traces}, environment=soon) as program,
+            ):
                 await _compared(stage, calm, program)
                 lost = await _dropped(stage, program, "spans")
                 stage.see(f"{lost:.0f} spans dropped")
@@ -68,7 +73,7 @@ def collecting(name: str, behaviour: str, *, protocol: str = "http", fast: bool 
     return Scenario(
         name=name,
         chapter=SINKS,
-        expected="costs nothing but spans, which are counted; requests take 1 ms more at most; it still ends in time",
+        expected="costs nothing but spans, which are counted: 1 ms more at p99 than with a good one; it ends in time",
         play=play,
         alone=True,
         fast=fast,
