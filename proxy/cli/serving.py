@@ -5,14 +5,13 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import http_parser
 
-from proxy.cli.loop import loop_factory, tune_process
+from proxy.cli.loop import end_anyway, loop_factory, tune_process
 from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Snapshot
 from proxy.errors import ConfigError
@@ -28,9 +27,6 @@ from proxy.workers.hiring import Hired
 EXIT_CONFIG = 1
 EXIT_UNREADABLE = 2
 EXIT_LISTEN = 3
-
-CLOSING = 0.1
-"""Seconds that the event loop gets to close when everything else has ended."""
 
 
 def run_alone(arguments: argparse.Namespace) -> int:
@@ -87,28 +83,11 @@ def _run(
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             status = runner.run(serve(lambda: make(snapshot, source, closer)))
-            otherwise = end_anyway(status, closer)
+            otherwise = end_anyway(status, closer.close)
         otherwise.cancel()
         return status
     finally:
         closer.close()
-
-
-def end_anyway(status: int, logs: Closer, within: float = CLOSING) -> threading.Timer:
-    """End the process with this status when so many seconds have passed; cancel it when the loop has closed by then.
-
-    A loop waits at its end for every name that is being looked up, because nothing interrupts getaddrinfo(3). A
-    name server that is down makes that ten seconds and more, for nobody's good.
-    """
-
-    def end() -> None:
-        logs.close()
-        os._exit(status)
-
-    timer = threading.Timer(within, end)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 class Service(Protocol):

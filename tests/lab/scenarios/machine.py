@@ -24,21 +24,15 @@ LOOKUP = 8
 """Seconds that a slow name takes."""
 
 
-@scenario(
-    MACHINE,
-    "`connect` bounds the look-up; the secondary, by name too, answers; reloads are seen, and it ends in time",
-    needs="cc",
-    alone=True,
-    fast=True,
-)
-async def names_resolve_slowly(stage: Stage) -> None:
+async def _ask_while_names_resolve_slowly(stage: Stage, *arguments: str) -> None:
     plan = setting(
         primary={"base_url": f"https://provider.{SLOW}:{stage.primary.port}/v1"},
         secondary={"base_url": f"http://localhost:{stage.secondary.port}/v1"},
         policy={"timeouts": {"connect": "300ms", "first_output": "4s", "total": "6s"}},
     )
     loop = asyncio.get_running_loop()
-    with own(stage, plan=plan, environment=slow_names(stage.folder, LOOKUP)) as program:
+    shim = slow_names(stage.folder, LOOKUP)
+    with own(stage, plan=plan, environment=shim, arguments=arguments) as program:
         for sent in await stage.storm(workers=8):
             stage.expect(sent.answered and sent.text.startswith("secondary:"), f"{sent.nonce}: {sent.status}")
         stage.expect(await stage.breaker() != "closed", "its breaker is closed still")
@@ -62,6 +56,19 @@ async def names_resolve_slowly(stage: Stage) -> None:
         stage.expect(took < 3.0, f"it took {took:.1f} s to end: it waits for the name")
         calm(stage, program)
     stage.see(f"{len(stage.history.sent)} answered, ended after {took:.1f} s")
+
+
+BOUNDED = "`connect` bounds the look-up; the secondary, by name too, answers; reloads are seen, and it ends in time"
+
+
+@scenario(MACHINE, BOUNDED, needs="cc", alone=True, fast=True)
+async def names_resolve_slowly(stage: Stage) -> None:
+    await _ask_while_names_resolve_slowly(stage)
+
+
+@scenario(MACHINE, BOUNDED, needs="cc", alone=True)
+async def names_resolve_slowly_for_two_workers(stage: Stage) -> None:
+    await _ask_while_names_resolve_slowly(stage, "--workers", "2")
 
 
 # Our own stalls

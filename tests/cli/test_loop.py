@@ -5,7 +5,7 @@ import sys
 
 STUCK = """
 import asyncio, time
-from proxy.cli.serving import end_anyway
+from proxy.cli.loop import end_anyway
 from proxy.telemetry.logs import configure
 import logging
 
@@ -16,7 +16,7 @@ async def work():
 logs = configure("json", "info")
 with asyncio.Runner() as runner:
     runner.run(work())
-    end_anyway(7, logs)
+    end_anyway(7, logs.close)
 """
 
 
