@@ -22,6 +22,9 @@ class Steps:
         self.asleep = asyncio.Event()
         self.woken = asyncio.Event()
 
+    def now(self):
+        return 0.0
+
     async def sleep(self, seconds):
         self.asleep.set()
         await self.woken.wait()
