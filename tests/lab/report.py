@@ -63,7 +63,7 @@ def renewed(page: str, results: list[Result]) -> str:
     """Replace what stands between the two marks of a page."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    names = {result.scenario.name for result in results}
+    names = {(result.scenario.chapter, result.scenario.name) for result in results}
     kept = sum(result.passed for result in results)
     told = f"{len(names)} scenarios, {len(results)} runs, {kept} kept every promise; figures are medians over the runs."
     return f"{head}{BEGIN}\n\n{told}\n\n{as_markdown(results)}\n{END}{tail}"
