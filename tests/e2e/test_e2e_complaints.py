@@ -5,6 +5,7 @@ import json
 import pytest
 from lab.client import RawClient, request
 from lab.configuration import provider, routes
+from lab.fault import FAULTS
 from lab.sidecar import chat, eventually, process, running
 from lab.ways import AFTER, BEFORE, cases, strike
 
@@ -34,6 +35,39 @@ async def test_a_stream_and_a_plain_request_meet_the_same_decisions(case, p1, p2
     plain = await decided(case, p1, p2, stream=False)
     assert plain == await decided(case, p1, p2, stream=True)
     assert plain[:2] == (200, ["p2", "2", "true"])
+
+
+CREATED = {"type": "response.created", "response": {"id": "r1", "object": "response", "status": "in_progress"}}
+FAILED = {"type": "error", "code": "server_error", "message": "simulated"}
+SAID = {"type": "response.output_text.delta", "item_id": "m1", "output_index": 0, "content_index": 0, "delta": "hello"}
+DONE = {"type": "response.completed", "response": {"id": "r1", "object": "response", "status": "completed"}}
+
+
+def telling(*events):
+    """A fault that streams these events of the Responses API and ends."""
+
+    async def strike(exchange, _):
+        await exchange.begin()
+        for event in events:
+            await exchange.chunk(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        await exchange.end()
+
+    return strike
+
+
+async def test_a_response_that_was_created_and_failed_is_another_provider_s(p1, p2, monkeypatch):
+    """Elsewhere its first event counts as output, and other endpoints than chat have no failover at all."""
+    monkeypatch.setitem(FAULTS, "created_and_failed", telling(CREATED, FAILED))
+    monkeypatch.setitem(FAULTS, "created_and_said", telling(CREATED, SAID, DONE))
+    p1.fault, p2.fault = "created_and_failed", "created_and_said"
+    pair = {"p1": provider(p1, supports=["responses", "chat"]), "p2": provider(p2, supports=["responses", "chat"])}
+    documents = routes(pair)
+    documents["routes"][0] |= {"name": "responses", "match": {"path": "/v1/responses"}}
+    async with running(documents, timeouts=PATIENT) as sidecar:
+        answer = await sidecar.ask("/v1/responses", model="small", input="question", stream=True)
+    assert (answer.status, answer.headers.get("x-sidestep-provider")) == (200, "p2")
+    assert [json.loads(event)["type"] for event in answer.events()] == [each["type"] for each in (CREATED, SAID, DONE)]
+    assert (len(p1.requests), len(p2.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("fault", [*AFTER.values(), "error_mid_string:1"])
