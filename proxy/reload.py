@@ -6,6 +6,7 @@ stayed as it is for one more look, so that a file written in pieces is read when
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -28,6 +29,10 @@ Signature = tuple[tuple[str, int, int, int], ...]
 """Path, inode, size and modification time (ns) of every file; a missing file has zeros."""
 
 
+class OvertakenError(Exception):
+    """Somebody wrote the files while they were read."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Source:
     """Where the configuration comes from."""
@@ -43,10 +48,16 @@ class Source:
     texts: Texts = field(default_factory=dict)
     """What stood in them when they were last found good."""
 
-    def load(self) -> Snapshot:
-        """Read, validate and build; blocks. Raises ConfigError."""
+    def load(self, settled: Signature | None = None) -> Snapshot:
+        """Read, validate and build; blocks. Raises ConfigError.
+
+        With `settled`, raises OvertakenError when the files are no longer those: half a file may be a good one.
+        """
         self.seen = self.signature()
         texts = read(self.routes, self.policies)
+        if settled is not None and self.signature() != settled:
+            self.seen = ()
+            raise OvertakenError
         snapshot = self.adjust(parse(texts, self.environment))
         self.texts = texts
         return snapshot
@@ -101,12 +112,12 @@ class Reloader:
         """Whether the files were refused, so that an older generation serves on."""
         return self.last is not None and bool(self.last.problems)
 
-    async def reload(self) -> Result:
-        """Load the files now and put them in force if they are good."""
+    async def reload(self, settled: Signature | None = None) -> Result:
+        """Load the files now and put them in force if they are good. Raises what `Source.load` does for `settled`."""
         async with self._turn:
             old = self._holder.snapshot
             try:
-                new = await asyncio.to_thread(self._source.load)
+                new = await asyncio.to_thread(self._source.load, settled)
             except ConfigError as error:
                 result = Result(generation=old.generation, problems=error.problems)
             else:
@@ -125,7 +136,8 @@ class Reloader:
             await self._clock.sleep(LOOK_EVERY)
             now = await asyncio.to_thread(source.signature)
             if now == before and now != source.seen:
-                await self.reload()
+                with contextlib.suppress(OvertakenError):  # the next looks will see it settle
+                    await self.reload(now)
             before = now
 
 

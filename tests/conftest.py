@@ -11,6 +11,8 @@ settings.load_profile("untimed")
 
 NEEDS = {
     "needs_chromium": (("chromium", "chromedriver"), "apt-get install chromium chromium-driver"),
+    "needs_compiler": (("cc",), "apt-get install gcc libc6-dev"),
+    "needs_faketime": (("faketime",), "apt-get install faketime"),
     "needs_promtool": (("promtool", "prometheus"), "apt-get install prometheus"),
     "needs_systemd": (("systemd-analyze",), "apt-get install systemd"),
 }

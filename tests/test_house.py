@@ -17,7 +17,13 @@ LONGEST = 330
 
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b")
 EVADED = re.compile(r"pytest\.(mark\.)?(skip|xfail|importorskip)")
-LEFT_OUT = {"needs_promtool": "tests/deploy/", "needs_systemd": "tests/deploy/", "needs_chromium": "tests/dashboard/"}
+LEFT_OUT = {
+    "needs_chromium": "tests/dashboard/",
+    "needs_compiler": "tests/faults/",
+    "needs_faketime": "tests/faults/",
+    "needs_promtool": "tests/deploy/",
+    "needs_systemd": "tests/deploy/",
+}
 """Marker -> the only folder in which it may stand."""
 
 

@@ -22,6 +22,9 @@ class Steps:
         self.asleep = asyncio.Event()
         self.woken = asyncio.Event()
 
+    def now(self):
+        return 0.0
+
     async def sleep(self, seconds):
         self.asleep.set()
         await self.woken.wait()
@@ -35,11 +38,27 @@ class Steps:
         await self.asleep.wait()
 
 
+class Overtaken(Source):
+    """Files that somebody writes just after the reader has looked at them."""
+
+    def __init__(self, **fields):
+        super().__init__(**fields)
+        self.meanwhile = lambda: None
+        self.looks = 0
+
+    def signature(self):
+        found = super().signature()
+        self.looks += 1
+        if self.looks == 4:  # one at the start, two that agree, and then the reader's own
+            self.meanwhile()
+        return found
+
+
 class Watched:
     def __init__(self, folder):
         self.file = folder / "routes.yaml"
         self.write("10s")
-        self.source = Source(routes=self.file, policies=None, environment={})
+        self.source = Overtaken(routes=self.file, policies=None, environment={})
         self.clock = Steps()
         self.engine = Engine(self.clock)
         self.engine.adopt(self.source.load())
@@ -95,6 +114,21 @@ async def test_a_file_that_is_still_being_written_is_not_read(watched):
         await watched.clock.look()
         await watched.clock.look()
     assert watched.timeout == 20.0
+    assert len(watched.results) == 1
+
+
+async def test_a_file_that_begins_to_be_written_as_it_is_read_is_left_for_later(watched):
+    """Half a file may well be a good one: the next write has got as far as `1` of `15s`, so to speak."""
+    watched.write("20s")
+    watched.source.meanwhile = lambda: watched.write("1s")
+    async with watched.watching():
+        await watched.clock.look()
+        await watched.clock.look()
+        assert watched.timeout == 10.0
+        watched.write("15s")
+        await watched.clock.look()
+        await watched.clock.look()
+    assert watched.timeout == 15.0
     assert len(watched.results) == 1
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import http_parser
 
-from proxy.cli.loop import loop_factory, tune_process
+from proxy.cli.loop import end_anyway, loop_factory, tune_process
 from proxy.config.rules.server import refusals
 from proxy.config.snapshot import Snapshot
 from proxy.errors import ConfigError
@@ -82,7 +82,10 @@ def _run(
     tune_process()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(serve(lambda: make(snapshot, source, closer)))
+            status = runner.run(serve(lambda: make(snapshot, source, closer)))
+            otherwise = end_anyway(status, closer.close)
+        otherwise.cancel()
+        return status
     finally:
         closer.close()
 

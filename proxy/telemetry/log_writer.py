@@ -21,6 +21,8 @@ GATHER = 0.02
 CLOSE_TIMEOUT = 1.0
 """Seconds that the last lines get when the program ends."""
 
+NEWLINE = ord("\n")
+
 Write = Callable[[bytes], None]
 """Takes whole lines; may block; raises OSError when they are lost."""
 
@@ -99,15 +101,23 @@ class QueueHandler(logging.Handler):
 
 
 def write_to(descriptor: int) -> Write:
-    """Write all of it to a file descriptor, waiting where a pipe is full (even one that was made non-blocking)."""
+    """Write all of it to a file descriptor, waiting where a pipe is full (even one that was made non-blocking).
+
+    What a full disk cut stays a line of its own: what is written next begins a new one.
+    """
+    whole = True
 
     def write(data: bytes) -> None:
-        rest = memoryview(data)
+        nonlocal whole
+        rest = memoryview(data if whole else b"\n" + data)
         while rest:
             try:
-                rest = rest[os.write(descriptor, rest) :]
+                written = os.write(descriptor, rest)
             except BlockingIOError:
                 select.select([], [descriptor], [])
+            else:
+                whole = rest[written - 1] == NEWLINE
+                rest = rest[written:]
 
     return write
 

@@ -4,9 +4,12 @@ import asyncio
 import socket
 import sys
 
-from proxy.cli.loop import loop_factory, tune_process
+from proxy.cli.loop import end_anyway, loop_factory, tune_process
 from proxy.workers.worker import work
 
 tune_process()
 with asyncio.Runner(loop_factory=loop_factory()) as runner:
-    sys.exit(runner.run(work(socket.socket(fileno=int(sys.argv[1])))))
+    status = runner.run(work(socket.socket(fileno=int(sys.argv[1]))))
+    otherwise = end_anyway(status)
+otherwise.cancel()
+sys.exit(status)

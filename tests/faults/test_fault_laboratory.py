@@ -5,7 +5,8 @@ from lab.laboratory import started
 from lab.playing import Options, play
 from lab.scenarios.table import SCENARIOS
 
-FAST = [each for each in SCENARIOS if each.fast]
+NEEDS = {"": [], "faketime": [pytest.mark.needs_faketime], "cc": [pytest.mark.needs_compiler]}
+FAST = [pytest.param(each, id=each.name, marks=NEEDS[each.needs]) for each in SCENARIOS if each.fast]
 BUSY = Options(requests=12, timed=False)
 
 
@@ -15,7 +16,7 @@ def gateway():
         yield program
 
 
-@pytest.mark.parametrize("scenario", FAST, ids=lambda each: each.name)
+@pytest.mark.parametrize("scenario", FAST)
 async def test_a_fault_breaks_no_promise(scenario, gateway):
     result = await play(scenario, gateway, BUSY)
     print(result.seen)

@@ -170,6 +170,15 @@ async def bad_event(exchange: Exchange, how: Fault) -> None:
     await exchange.end()
 
 
+@fault_of_stream(otherwise="ok")
+async def endless_stream(exchange: Exchange, _: Fault) -> None:
+    """Tokens for as long as somebody takes them."""
+    await exchange.tell()
+    events = b"".join(map(frame, exchange.events.output)) * 10
+    while True:
+        await exchange.chunk(events)
+
+
 @fault_of_stream(otherwise="huge_body")
 async def huge_event(exchange: Exchange, how: Fault) -> None:
     """`huge_event:MIB` (100): one event of that size."""
@@ -246,6 +255,18 @@ async def sse_fields(exchange: Exchange, _: Fault) -> None:
     """Events carry `id:`, `retry:`, `event: message` and unknown fields, with comments and blank lines between."""
     extra = b"id: 7\nretry: 10\nevent: message\nunknown\ndata: "
     await _write(exchange, exchange.body.replace(b"data: ", b": ping\n\n\n" + extra))
+
+
+@fault_of_stream(otherwise="ok")
+async def sse_halves(exchange: Exchange, how: Fault) -> None:
+    """`sse_halves:SECONDS` (0.02): every event in two pieces, with that pause after each of them."""
+    await exchange.begin()
+    for event in exchange.events.whole:
+        written = frame(event)
+        for half in (written[: len(written) // 2], written[len(written) // 2 :]):
+            await exchange.chunk(half)
+            await exchange.wire.pause(how.number(0.02))
+    await exchange.end()
 
 
 async def _write(exchange: Exchange, *parts: bytes) -> None:

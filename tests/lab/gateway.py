@@ -164,14 +164,15 @@ def sidestep(
     collector: Receiver | None = None,
     stdout: int | None = None,
     arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Sidestep]:
     """Start the program, wait until it listens, kill it at the end. `stdout`: a descriptor in place of a file."""
     write(folder, documents, policy)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "SIDESTEP_"))}
-    environment |= {"OTEL_BSP_SCHEDULE_DELAY": "100", "XDG_RUNTIME_DIR": str(folder)}
+    around = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "SIDESTEP_"))}
+    around |= {"OTEL_BSP_SCHEDULE_DELAY": "100", "XDG_RUNTIME_DIR": str(folder)} | dict(environment or {})
     command = [sys.executable, "-m", "proxy", "run", "--routes", str(folder / "routes.yaml"), *arguments]
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-        child = subprocess.Popen(command, stdout=out if stdout is None else stdout, stderr=err, env=environment)
+        child = subprocess.Popen(command, stdout=out if stdout is None else stdout, stderr=err, env=around)
     watch = None
     try:
         ports = _given(arguments) if stdout is not None else _listening(child, folder)

@@ -13,6 +13,7 @@ from lab import otlp, report
 from lab.configuration import refusing, routes
 from lab.gateway import SERVER, Gateway, sidestep
 from lab.playing import POLICY, Options, Result, play
+from lab.programs import absent, remedy
 from lab.scenario import Scenario
 from lab.scenarios.table import SCENARIOS
 
@@ -38,12 +39,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--key", default="lab", help="the target's API key")
     parser.add_argument("--model", default="small", help="the model to ask the target for")
     arguments = parser.parse_args(words)
-    chosen = [each for each in SCENARIOS if _wanted(each, arguments)]
+    wanted = [each for each in SCENARIOS if _wanted(each, arguments)]
+    chosen = [each for each in wanted if not absent(each.needs)]
     if arguments.target:
         chosen.sort(key=lambda each: each.lasting)
     if arguments.list:
         print("\n".join(f"{each.chapter}: {each.name}" for each in chosen))
         return 0
+    for each in wanted:
+        if absent(each.needs):
+            print(f"left out: {each.name}; to have it: {remedy(each.needs)}", file=sys.stderr)
     results = asyncio.run(_run(chosen, arguments))
     for write, file in ((report.as_json, arguments.json), (report.as_markdown, arguments.markdown)):
         if file is not None:

@@ -42,6 +42,8 @@ class Result:
     seen: str
     broken: list[str]
     seconds: float
+    seed: int = 0
+    """What it was played with: the same one draws the same again."""
     figures: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -83,7 +85,8 @@ async def play(scenario: Scenario, gateway: Gateway, options: Options) -> Result
             broken = await _play(scenario, stage)
     figures = stage.figures | _figures(stage.history)
     seen = "; ".join(stage.seen) or _summary(stage.history)
-    return Result(scenario=scenario, seen=seen, broken=broken, seconds=time.monotonic() - begun, figures=figures)
+    seconds = time.monotonic() - begun
+    return Result(scenario=scenario, seen=seen, broken=broken, seconds=seconds, seed=options.seed, figures=figures)
 
 
 def configuration(

@@ -21,6 +21,8 @@ def tell(result: Result, *, alone: bool) -> None:
     print(f"{word:4}  {result.scenario.name[:44]:44} {result.seconds:5.1f}  {result.seen}")
     for reason in result.broken if not result.passed else ():
         print(f"{'':6}{reason}")
+    if not result.passed and result.seed:
+        print(f"{'':6}again: --seed {result.seed}")
 
 
 def as_json(results: Iterable[Result]) -> str:
@@ -33,6 +35,7 @@ def as_json(results: Iterable[Result]) -> str:
             "seen": each.seen,
             "passed": each.passed,
             "broken": each.broken,
+            "seed": each.seed,
             "seconds": round(each.seconds, 3),
             "figures": {name: round(value, 3) for name, value in each.figures.items()},
         }
@@ -60,7 +63,7 @@ def renewed(page: str, results: list[Result]) -> str:
     """Replace what stands between the two marks of a page."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    names = {result.scenario.name for result in results}
+    names = {(result.scenario.chapter, result.scenario.name) for result in results}
     kept = sum(result.passed for result in results)
     told = f"{len(names)} scenarios, {len(results)} runs, {kept} kept every promise; figures are medians over the runs."
     return f"{head}{BEGIN}\n\n{told}\n\n{as_markdown(results)}\n{END}{tail}"

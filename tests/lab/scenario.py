@@ -45,6 +45,8 @@ class Scenario:
     """Whether it is played with the tests too."""
     alone: bool = False
     """Whether it starts a program of its own; the shared one then has no part in it."""
+    needs: str = ""
+    """One of `lab.programs`; where it is not installed, the scenario is left out."""
 
 
 def scenario(chapter: str, expected: str, **fields: Any) -> Callable[[Play], Scenario]:

@@ -123,32 +123,6 @@ DAWDLING = [
 ]
 
 
-@scenario(
-    SLOW,
-    "held back all the way to the upstream: little memory each, others unaffected",
-    fault="tokens:5000",
-    primary={"timeout": "4s"},
-    policy={"timeouts": {"connect": "1s", "idle": "20s", "total": "30s"}},
-)
-async def readers_that_do_not_read(stage: Stage) -> None:
-    stage.history.uncounted = True
-    count = min(100, stage.requests * 2)
-    before = stage.ours.memory()
-    stage.secondary.fault = "ok"
-    async with contextlib.AsyncExitStack() as stack:
-        for number in range(count):
-            wire = await stack.enter_async_context(stage.gateway.client())
-            await wire.send(stage.gateway.chat(f"slow-{number}", stream=True))
-        await stage.primary.until(lambda: len(stage.primary.requests) == count, within=20)
-        await asyncio.sleep(2)
-        each = (stage.ours.memory() - before) / count / 1024
-        sent_by_upstream = sum(connection.bytes_out for connection in stage.primary.connections) / count / 2**20
-        good = await stage.storm(10, headers={"x-sidestep-provider": stage.names[1]})
-        stage.expect(all(sent.answered for sent in good), "good traffic suffered")
-    stage.see(f"{count} readers: {each:.0f} KiB each, {sent_by_upstream:.1f} MiB taken from the upstream each")
-    stage.expect(each <= 400, f"{each:.0f} KiB of memory each")
-
-
 @scenario(SLOW, "no provider is asked, and good traffic is unaffected", primary={"timeout": "4s"})
 async def a_thousand_idle_connections(stage: Stage) -> None:
     async with contextlib.AsyncExitStack() as stack:

@@ -1,9 +1,11 @@
 """The primary fails before it shows anything: nobody notices but the operator."""
 
+import json
 from email.utils import formatdate
 from time import time
 
 from lab.fault import Fault, status
+from lab.playing import FIRST_OUTPUT
 from lab.scenario import DOWN, Scenario, scenario, scenarios_in
 from lab.stage import Stage
 
@@ -89,6 +91,8 @@ TABLE = [
     dead("answers 200 with an error", "error_body", fast=True),
     dead("answers 200 with no choices", "empty_choices"),
     dead("answers 200 with null content", "null_content"),
+    dead("answers 200 with empty content", "empty_content"),
+    dead("answers 200 with an error beside its words", "choice_error"),
     dead("answers 200 with a page", "html"),
     dead("answers 200 with nothing", "empty_body"),
     dead("answers 200 that is not JSON", "not_json", fast=True),
@@ -135,6 +139,67 @@ async def says_one_length_too_little(stage: Stage) -> None:
         whole = sent.answered and (sent.stream or sent.text.startswith("secondary:"))
         cut = sent.stream and sent.status == 200 and sent.error is not None
         stage.expect(whole or cut, f"{sent.nonce}: {sent.status} {sent.body[-120:]!r}")
+
+
+def halved(name: str, fault: str) -> Scenario:
+    """A plain answer of which only half comes; a stream would have shown something by then."""
+
+    async def play(stage: Stage) -> None:
+        for sent in await stage.storm(stream=False):
+            stage.expect(sent.answered and sent.text.startswith("secondary:"), f"{sent.nonce}: {sent.body[:120]!r}")
+
+    return Scenario(name=name, chapter=CHAPTER, expected=UNSEEN, play=play, fault=fault, portable=True)
+
+
+HALVES = [
+    halved("closes in the midst of its answer", "truncated"),
+    halved("resets in the midst of its answer", "truncated_reset"),
+    halved("closes in the midst of an answer without framing", "cut_close_delimited"),
+    halved("sends a chunk without a size", "bad_chunk"),
+]
+
+
+@scenario(CHAPTER, "its call is given up at its `timeout` and closed within 100 ms", fault="hang", fast=True)
+async def hangs_and_is_given_up(stage: Stage) -> None:
+    waits = []
+    for _ in range(2):
+        stage.expect((await stage.ask()).answered, "the secondary did not answer")
+        asked = stage.primary.requests[-1]
+        connection = stage.primary.connections[asked.connection]
+        await stage.primary.until(lambda connection=connection: connection.client_left is not None, within=3)
+        waits.append((connection.client_left or 0.0) - asked.at)
+    late = max(waits) - FIRST_OUTPUT
+    stage.figures["closed"] = late * 1000
+    stage.see(f"closed {late * 1000:.0f} ms after its time at most")
+    stage.expect(not stage.history.timed or late <= 0.1, f"closed {late * 1000:.0f} ms after its time")
+
+
+@scenario(CHAPTER, "the operator reads why in the status", certificate="expired", fast=True)
+async def has_a_false_certificate_and_the_operator_looks(stage: Stage) -> None:
+    stage.expect((await stage.ask()).answered, "the secondary did not answer")
+    status_page = json.loads((await stage.ours.operator("/admin/status")).body)
+    told = str(status_page["providers"][stage.names[0]]["health"]["last_error"])
+    stage.see(told)
+    stage.expect("certificate" in told.lower(), f"the status says {told!r}")
+    stage.expect(not stage.primary.requests, "the provider was asked in spite of its certificate")
+
+
+@scenario(
+    CHAPTER,
+    "remembered for that model only: its other models are asked as before",
+    fault=status(404, NO_MODEL),
+    primary={"timeout": "4s"},
+    fast=True,
+)
+async def lacks_one_model_of_several(stage: Stage) -> None:
+    sent = [await stage.ask(model="lacking") for _ in range(3)]
+    stage.expect(all(each.text.startswith("secondary:") for each in sent), "not answered by the secondary")
+    stage.expect(len(stage.primary.requests) == 1, f"asked {len(stage.primary.requests)} times for what it lacks")
+    stage.primary.fault = "ok"
+    other = await stage.ask(model="other")
+    stage.expect(other.text.startswith("primary:"), f"another model was answered by {other.text[:20]!r}")
+    again = await stage.ask(model="lacking")
+    stage.expect(again.text.startswith("secondary:"), "it was asked again for what it lacks")
 
 
 # What a provider asks for is obeyed
@@ -226,4 +291,4 @@ VERDICTS = [
     verdict("the prompt is refused", _error("content_policy_violation", "rejected by our safety system"), "ok"),
 ]
 
-SCENARIOS = [*TABLE, *PATIENCE, *scenarios_in(globals()), *VERDICTS]
+SCENARIOS = [*TABLE, *HALVES, *PATIENCE, *scenarios_in(globals()), *VERDICTS]

@@ -1,6 +1,8 @@
 """The configuration's files: wrong, half-written, swapped, gone, and changed a thousand times under load."""
 
 import asyncio
+import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,17 @@ def _documents(stage: Stage, changes: Scenario) -> tuple[dict[str, Any], dict[st
     return configuration(changes, stage, telemetry(stage.ours))
 
 
+def _routes(provider: dict[str, Any], *routes: dict[str, Any]) -> str:
+    """A routes file over one provider."""
+    described = {"dialect": "openai", "base_url": "http://127.0.0.1:9/v1"} | provider
+    chat = {"match": {"path": "/v1/chat/completions"}, "providers": ["a"]}
+    return json.dumps({"version": 1, "providers": {"a": described}, "routes": [chat | route for route in routes]})
+
+
+WEIGHTLESS = _routes({"weight": 0}, {"name": "r", "policy": "weighted"})
+UNREACHABLE = _routes({}, {"name": "r"}, {"name": "s", "match": {"path": "/v1/chat/completions", "model": "x"}})
+NO_POLICY = _routes({}, {"name": "r", "policy": "defalt"})
+
 BAD_FILES = {
     "a key twice": '{"version": 1, "version": 1}',
     "an unknown key": '{"version": 1, "provders": {}}',
@@ -31,6 +44,9 @@ BAD_FILES = {
     "a missing variable": '{"version": 1, "providers": {"a": {"dialect": "openai", "base_url": "${LAB_NOWHERE}"}}}',
     "an unknown provider": '{"version": 1, "providers": {}, "routes": [{"name": "r", "match": {"path": "/v1/models"}, '
     '"providers": ["nobody"]}]}',
+    "weights of 0 only": WEIGHTLESS,
+    "a route that no request reaches": UNREACHABLE,
+    "a policy that is not there": NO_POLICY,
     "nothing": "",
     "half a file": '{"version": 1, "providers": {"a"',
 }
@@ -40,6 +56,9 @@ BAD_FILES = {
 async def files_that_are_wrong(stage: Stage) -> None:
     routes = stage.ours.folder / "routes.yaml"
     good = routes.read_text()
+    weighted = stage.ours.folder / "policies" / "weighted.yaml"
+    weighted.write_text("{version: 1, strategy: weighted_round_robin}")
+    quiet = len(stage.ours.stdout)
     for name, text in BAD_FILES.items():
         refused = (await stage.ours.metrics()).sum("sidestep_config_reloads_total", result="refused")
         routes.write_text(text)
@@ -50,10 +69,17 @@ async def files_that_are_wrong(stage: Stage) -> None:
 
         await stage.eventually(told, f"{name} was not refused", within=10)
         stage.expect((await stage.ask()).answered, f"{name} ended the service")
-    lines = [line for line in lines_of(stage.ours.stdout) if line.get("problems")]
-    stage.expect(all("routes.yaml" in line["problems"][0] for line in lines), "a problem without its file")
+    lines = [line for line in lines_of(stage.ours.stdout[quiet:]) if line.get("problems")]
+    placed = re.compile(r"/routes\.yaml(:\d+:\d+)?: ")
+    stage.expect(all(placed.search(line["problems"][0]) for line in lines), "a problem without its file")
+    told = "\n".join(problem for line in lines for problem in line["problems"])
+    for word in ("did you mean 'providers'?", "did you mean 'default'?"):
+        stage.expect(word in told, f"nobody is told: {word}")
+    places = sum(bool(re.search(r":\d+:\d+: ", line["problems"][0])) for line in lines)
+    stage.expect(places >= len(BAD_FILES) - 3, f"only {places} problems say where they are")  # no place in binary
     page = await stage.ours.metrics()
     stage.expect(page.sum("sidestep_config_last_reload_successful") == 0, "it does not say that its files are refused")
+    weighted.unlink()
     routes.write_text(good)
     stage.ours.child.send_signal(signal.SIGHUP)
 

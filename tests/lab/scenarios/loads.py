@@ -5,7 +5,9 @@ import contextlib
 import socket
 
 from lab import schedules
+from lab.client import RawClient, request
 from lab.fault import Fault
+from lab.gateway import OPERATOR_KEY
 from lab.scenario import DOWN, Scenario, scenario, scenarios_in
 from lab.stage import Stage
 from lab.upstream import Upstream
@@ -95,10 +97,33 @@ async def serves_ten_a_second_and_refuses_the_rest(stage: Stage) -> None:
     )
 
 
-@scenario(UNDER, "no error, whichever second it is", portable=True, **CALM)
+@scenario(
+    UNDER,
+    "no error, whichever second it is; its breaker changes ten times a minute at most",
+    portable=True,
+    **CALM,
+)
 async def up_for_a_second_down_for_a_second(stage: Stage) -> None:
     stage.primary.schedule = schedules.flapping("status:503", up=1.0, down=1.0)
+    changes: list[str] = []
+    inside = hasattr(stage.gateway, "admin_port")
+    listening = asyncio.ensure_future(_breaker_changes(stage, changes)) if inside else None
     await _all_answered(stage, count=stage.requests * 2, workers=4, pause=4 / stage.requests)
+    if listening is not None:
+        listening.cancel()
+        await asyncio.wait([listening])
+        stage.expect(len(changes) <= 10, f"{len(changes)} changes: {changes}")
+        stage.see(f"{len(stage.history.sent)} answered, {len(changes)} changes of its breaker")
+
+
+async def _breaker_changes(stage: Stage, changes: list[str]) -> None:
+    """Note what the operator's events tell of the breakers of this scenario, until cancelled."""
+    async with RawClient(stage.ours.admin_port) as client:
+        await client.send(request("GET", "/admin/events", headers={"Authorization": f"Bearer {OPERATOR_KEY}"}))
+        response, told = await client.head(), b""
+        async for piece in client.pieces(response):
+            *events, told = (told + piece).split(b"\n\n")
+            changes += [each.decode() for each in events if each.startswith(b"event: breaker")]
 
 
 @scenario(UNDER, "503 at once, the soonest recovery told, hardly any call made", fault=DOWN, second=DOWN, fast=True)
@@ -157,6 +182,52 @@ async def a_provider_comes_back(stage: Stage) -> None:
 
     await stage.eventually(back, "it got no traffic back", within=8)
     stage.expect(all(sent.answered for sent in stage.history.sent), "an error on the way back")
+
+
+OPEN_COST = 2.0
+"""Milliseconds that a provider whose breaker is open may cost, at the 99th percentile."""
+
+
+@scenario(UNDER, "once its breaker is open it costs at most 2 ms at the 99th percentile", fault=DOWN)
+async def a_dead_provider_whose_breaker_is_open(stage: Stage) -> None:
+    await _all_answered(stage, count=20)
+    stage.expect(await stage.breaker() == "open", "its breaker is not open")
+    aside = {"x-sidestep-provider": stage.names[1]}
+    costs = []
+    for _ in range(3):
+        took: dict[bool, list[float]] = {True: [], False: []}
+        async with stage.gateway.client() as client:
+            for number in range(2 * stage.requests):  # in turns, so that whatever else goes on slows both
+                past = number % 2 == 1
+                sent = await stage.ask(stream=number % 4 > 1, client=client, headers=aside if past else None)
+                stage.expect(sent.answered and sent.text.startswith("secondary:"), f"{sent.nonce}: {sent.status}")
+                took[past].append(sent.took * 1000)
+        through, aside_of_it = (sorted(took[past])[int(stage.requests * 0.99) - 1] for past in (False, True))
+        costs.append(through - aside_of_it)
+    cost = sorted(costs)[1]
+    stage.figures["cost"] = cost
+    stage.see(f"{max(0.0, cost):.1f} ms more at p99")
+    stage.expect(not stage.history.timed or cost <= OPEN_COST, f"{cost:.1f} ms more at p99")
+
+
+@scenario(
+    UNDER,
+    "its traffic comes back by and by: no error, and it is not overrun a second time",
+    fault="status:503",
+    policy=OPENS_SHORTLY | {"recovery": {"ramp": "2s"}},
+    **CALM,
+)
+async def a_provider_comes_back_with_half_its_strength(stage: Stage) -> None:
+    await _all_answered(stage, count=20)
+    stage.primary.schedule = schedules.brown_out("status:503", per_second=50)
+    stage.primary.fault = "ok"
+    before = len(stage.primary.requests)
+    await _all_answered(stage, count=stage.requests * 3, workers=4, pause=0.04)
+    back = stage.primary.requests[before:]
+    overrun = sum(asked.fault == "status" for asked in back)
+    stage.see(f"{len(back)} calls to it, {overrun} too many, no error" if not stage.broken else "errors")
+    stage.expect(back, "it got no traffic back")
+    stage.expect(overrun <= len(back) // 2, f"{overrun} of {len(back)} calls were more than it could take")
 
 
 @scenario(

@@ -1,6 +1,7 @@
 """At the operator's own listener: strangers, floods, and names that somebody made up."""
 
 import asyncio
+import contextlib
 import json
 
 from lab.client import RawClient, request
@@ -57,6 +58,34 @@ async def thousands_of_invented_names(stage: Stage) -> None:
     after = (await stage.ours.metrics()).series
     stage.see(f"{before} series, then {early}, after {stage.requests * 5} names {after}")
     stage.expect(after <= early + 5, f"{after - early} series more")
+    json.dumps(lines_of(stage.ours.stdout))
+
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "PROPFIND")
+
+
+@scenario(LISTENER, "refused one by one; the number of series stays what it was, every line is JSON", primary=CALM)
+async def thousands_of_invented_paths(stage: Stage) -> None:
+    stage.history.uncounted = True
+    chance = stage.random
+    early, statuses = 0, set()
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(stage.gateway.client())
+        for number in range(stage.requests * 10):
+            if number == 50:  # what is counted at all has been by now
+                early = (await stage.ours.metrics()).series
+            method, word = chance.choice(METHODS), "".join(chance.choices("abcdef%20/;=&?~.-", k=12))
+            fields = {"Authorization": f"Bearer {stage.gateway.key}", "Content-Length": "0", f"x-{number}": word}
+            response = await client.ask(request(method, f"/v1/{word}{number}", headers=fields), method=method)
+            statuses.add(response.status)
+            if response.status == 400:  # malformed: what follows on the connection could not be trusted
+                client = await stack.enter_async_context(stage.gateway.client())
+    after = (await stage.ours.metrics()).series
+    stage.see(f"{stage.requests * 10} paths, {sorted(statuses)}, {early} series, then {after}")
+    stage.expect(statuses <= {400, 404, 405}, f"{sorted(statuses)}")
+    stage.expect(after <= early + 5, f"{after - early} series more")
+    stage.expect(not stage.primary.requests, "a provider was asked")
+    stage.expect((await stage.ask()).answered, "the app's request was not answered")
     json.dumps(lines_of(stage.ours.stdout))
 
 

@@ -59,18 +59,24 @@ BREAKS = [
     breaking("an error event", "error_mid:2"),
     breaking("an error event and a [DONE]", "error_mid_done:2"),
     breaking("a [DONE] without a finish", "done_without_finish:2"),
+    breaking("an error with a word for its code", "error_mid_string:2"),
+    breaking("a chunk without a size", "bad_chunk"),
     breaking("silence", "stall:2", silent=True, fast=True),
     breaking("comments and nothing else", "stall_with_comments:2", silent=True),
 ]
 
 
+QUESTION = "odd-\u00e9-\u2026-\U0001f600"
+"""Of characters that take two, three and four bytes, so that they can be split; the answer echoes them."""
+
+
 async def as_it_was(stage: Stage) -> None:
     """Ask through the gateway and directly: the same bytes, but for the request's number."""
     wants = {"stream": True, "stream_options": {"include_usage": True}}
-    through = await stage.ask("odd", **wants)
+    through = await stage.ask(QUESTION, **wants)
     stage.expect(through.answered and through.text.startswith("primary:"), f"{through.status}: {through.body[:200]!r}")
     async with RawClient(stage.primary.port) as client:
-        question = {"model": "small", "messages": [{"role": "user", "content": "odd"}], **wants}
+        question = {"model": "small", "messages": [{"role": "user", "content": QUESTION}], **wants}
         direct = await client.ask(request(document=question))
     number = json.dumps(through.text.split(":")[1])[1:-1].encode()
     own = str(len(stage.primary.requests)).encode()
@@ -102,6 +108,7 @@ ODDITIES = [
     odd("no space after the colon", "sse_no_space"),
     odd("data on many lines", "sse_multiline"),
     odd("a byte at a time", "sse_bytes", fast=True),
+    odd("no [DONE] after the finish", "no_done"),
     odd("all in one piece", "sse_one_piece"),
     odd("no last blank line", "sse_no_last_blank"),
     odd("every other field", "sse_fields"),
@@ -144,6 +151,7 @@ async def an_event_that_is_not_JSON(stage: Stage) -> None:  # noqa: N802  its na
 
 MEMORY = 16.0
 """MiB that an attack may cost."""
+CUT = "the attempt ends at a cap, in an error frame, at most {:g} MiB more memory"
 CAPPED = "the attempt ends at a cap, the secondary answers, at most {:g} MiB more memory"
 
 
@@ -173,7 +181,7 @@ def flooding(
     return Scenario(
         name=name,
         chapter="A provider sends too much",
-        expected=CAPPED.format(memory),
+        expected=(CUT if after_output else CAPPED).format(memory),
         play=measured,
         fault=fault,
         fast=fast,
