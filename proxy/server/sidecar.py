@@ -157,6 +157,7 @@ class Sidecar:
         self.journal.close()
         for listener, _ in self._servers:
             listener.close()
+        self._data.interrupt()
         await asyncio.gather(*(server.shutdown(LAST_WORDS) for _, server in self._servers))
         self._servers.clear()
         await self.engine.close()

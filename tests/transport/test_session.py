@@ -26,6 +26,16 @@ async def answer_and_reset(exchange, _):
 
 
 @fault
+async def good_chunk_then_bad(exchange, _):
+    """A good chunk, and only when that was read, one whose size is no number; the connection stays open."""
+    await exchange.head(200, {"Content-Type": exchange.kind, "Transfer-Encoding": "chunked"})
+    await exchange.chunk(exchange.half)
+    await exchange.wire.pause(0.05)
+    await exchange.wire.send(b"zz\r\nnonsense\r\n")
+    await exchange.wire.gone_within(None)
+
+
+@fault
 async def answer_and_think(exchange, how):
     """`answer_and_think:SECONDS`: answer once; on the same connection again, think for a while and reset."""
     if exchange.wire.log.requests > 1:
@@ -210,6 +220,12 @@ async def test_an_answer_that_is_not_whole_or_not_http_is_broken(caller, upstrea
     upstream.fault = name
 
     assert (await caller.fail(url, body=CHAT)).error_class is ErrorClass.BROKEN
+
+
+async def test_whoever_reads_a_body_is_told_at_once_that_its_framing_broke(caller, upstream, url):
+    upstream.fault = "good_chunk_then_bad"
+    async with asyncio.timeout(5):
+        assert (await caller.fail(url, body=CHAT)).error_class is ErrorClass.BROKEN
 
 
 @pytest.mark.parametrize("code", ["099", "101", "600", "999"])
