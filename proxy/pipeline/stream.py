@@ -69,6 +69,7 @@ class StreamBody:
         "_keepalive",
         "_pending",
         "_reader",
+        "_said_at",
         "_secrets",
         "_settlement",
         "_upstream",
@@ -87,6 +88,8 @@ class StreamBody:
         self._ended = False
         self._keepalive = settlement.call.policy.streaming.keepalive
         self._pending: asyncio.Task[bytes] | None = None
+        self._said_at = settlement.clock.now()
+        """When the client was last told anything."""
         self._watch = Watch(settlement, upstream)
         self.aborted = False
 
@@ -103,6 +106,7 @@ class StreamBody:
                     return self._break(self._watch.verdict or error.failure)
                 if data is None:
                     self._watch.pause(output=False)
+                    self._said_at = self._settlement.clock.now()
                     return KEEPALIVE_COMMENT
                 fed = self._reader.feed(data) if data else self._reader.close()
             self._watch.pause(output=fed.output)
@@ -111,6 +115,8 @@ class StreamBody:
             if fed.ended:
                 self._end()
             if fed.forward:
+                if self._keepalive:
+                    self._said_at = self._settlement.clock.now()
                 return fed.forward
         return b""
 
@@ -132,10 +138,14 @@ class StreamBody:
         self._settlement.cancel()
 
     async def _next(self) -> bytes | None:
-        """Return the upstream's next bytes, or None when it is time for a keep-alive."""
+        """Return the upstream's next bytes, or None when the client has heard nothing for so long.
+
+        An event that drips in byte by byte is nothing that the client could hear.
+        """
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._upstream.read_some())
-        done, _ = await asyncio.wait({self._pending}, timeout=self._keepalive)
+        silence = self._settlement.clock.now() - self._said_at
+        done, _ = await asyncio.wait({self._pending}, timeout=max(0.0, self._keepalive - silence))
         if not done:
             return None
         pending, self._pending = self._pending, None

@@ -204,6 +204,8 @@ class ClientConnection(GuardedConnection):
             self._resume_reading_if_drained()
         if not isinstance(message, RawRequestMessage):
             refusal = error_reply(parse_error(message.status, message.exc), None, {})
+            if message.exc is not None:
+                message.exc.__traceback__ = None  # its frames hold this connection, which holds the message
             self.send(head(refusal, _last(refusal)) + refusal.body)
             return False
         exchange = Exchange(self, message, payload)

@@ -11,7 +11,7 @@ from proxy.messages import Request
 from proxy.record import Record
 from proxy.registry import Registry
 from proxy.telemetry.gauges import Reading
-from proxy.telemetry.logs import log_request
+from proxy.telemetry.logs import log_changes, log_request
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.propagation import TRACE_BITS, parse_traceparent, parse_tracestate
 from proxy.telemetry.reading import reading
@@ -66,6 +66,9 @@ class Telemetry:
     def observe(self, record: Record) -> None:
         """Tell everyone about one finished request; metrics first, because they must always add up."""
         self.metrics.observe(record)
+        for attempt in record.attempts:
+            if attempt.events:
+                log_changes(attempt)
         self._log_request(record)
         self.tracing.finish(record)
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.record import Record
+from proxy.record import Attempt, Record
 from proxy.telemetry.facts import bounded
 from proxy.telemetry.log_writer import LogWriter, QueueHandler
 from proxy.telemetry.request_line import LOGGER, iso_time, request_level, request_line, request_log
@@ -27,6 +27,7 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 logger = logging.getLogger(LOGGER)
+provider_logger = logging.getLogger("sidestep.provider")
 
 
 def configure(log_format: str = "json", level: str = "info", writer: LogWriter | None = None) -> "Closer":
@@ -81,6 +82,25 @@ def log_request(record: Record) -> None:
     level = request_level(record)
     if logger.isEnabledFor(level):
         logger.log(level, "request", extra=request_log(record))
+
+
+def log_changes(attempt: Attempt) -> None:
+    """Write a line for each change of the provider's state that this attempt brought about."""
+    for event in attempt.events:
+        change = _CHANGES.get(event.name)
+        if change is not None:
+            message, attribute = change
+            now = str(event.attributes[attribute])
+            level = logging.INFO if now in _WELL else logging.WARNING
+            provider_logger.log(level, message, extra={"provider": attempt.provider, "state": now})
+
+
+_CHANGES = {
+    "breaker.change": ("a provider's breaker changed", "sidestep.breaker.state"),
+    "health.change": ("a provider's health changed", "sidestep.health"),
+}
+"""By the event that an attempt carries: what the line says, and where the event tells the new state."""
+_WELL = frozenset({"closed", "healthy"})
 
 
 class Json(logging.Formatter):

@@ -321,6 +321,17 @@ async def test_silence_is_bridged_with_comments_between_events():
     assert pieces == [b"out\n\n", KEEPALIVE_COMMENT, KEEPALIVE_COMMENT, b"out\n\n", b"end\n\n"]
 
 
+async def test_an_event_that_drips_in_does_not_keep_the_client_in_silence():
+    drops = [b"o", 1.5, b"u", 1.5, b"t", 1.5, b"out\n\n"]
+    script = stream("out", 0.5, "end")
+    script.pieces = (script.pieces[0], *drops, *script.pieces[1:])
+    play = Play({"streaming": Streaming(keepalive=2.0)}, p1=[script], p2=[])
+    reply = await play.ask(stream=True)
+
+    pieces = [await reply.stream.read() for _ in range(5)]
+    assert pieces == [b"out\n\n", KEEPALIVE_COMMENT, KEEPALIVE_COMMENT, b"out\n\n", b"end\n\n"]
+
+
 async def test_our_own_comments_do_not_extend_the_time_that_a_stream_may_take():
     play = Play({"streaming": Streaming(keepalive=2.0)}, p1=[stream("out", 60)], p2=[])
     begun = play.clock.now()

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from lab import records
 
 from proxy.config.secrets import Secret
+from proxy.record import Event
 from proxy.telemetry.log_writer import LogWriter
-from proxy.telemetry.logs import Console, Json, configure, log_request
+from proxy.telemetry.logs import Console, Json, configure, log_changes, log_request
 
 
 class Sink:
@@ -225,3 +226,31 @@ def test_closing_puts_logging_back_as_it_was():
     before = (root.handlers[:], root.level, logging.getLogger("sidestep").level)
     logged(lambda: None, level="error")
     assert (root.handlers, root.level, logging.getLogger("sidestep").level) == before
+
+
+# Changes of state
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "state", "level", "message"),
+    [
+        ("breaker.change", "sidestep.breaker.state", "open", "WARNING", "a provider's breaker changed"),
+        ("breaker.change", "sidestep.breaker.state", "closed", "INFO", "a provider's breaker changed"),
+        ("health.change", "sidestep.health", "unhealthy", "WARNING", "a provider's health changed"),
+        ("health.change", "sidestep.health", "healthy", "INFO", "a provider's health changed"),
+    ],
+)
+def test_a_change_of_a_provider_s_state_is_a_line_of_its_own(caplog, name, attribute, state, level, message):
+    attempt = records.call(provider="alpha", events=(Event(name, 0.0, {attribute: state}),))
+    with caplog.at_level(logging.INFO):
+        log_changes(attempt)
+
+    (line,) = caplog.records
+    assert (line.levelname, line.message, line.provider, line.state) == (level, message, "alpha", state)
+
+
+def test_what_is_no_change_of_state_is_no_line(caplog):
+    with caplog.at_level(logging.DEBUG):
+        log_changes(records.call(events=(Event("hold_back.end", 0.0, {"sidestep.held_bytes": 1}),)))
+
+    assert caplog.records == []
