@@ -285,6 +285,8 @@ def _place(mark: Any) -> Place:  # noqa: ANN401  the C and the Python parser hav
 
 
 def _explain(error: yaml.MarkedYAMLError, text: str) -> str:
+    if "nesting" in str(error.problem):  # libyaml's own bound, far beyond ours, met while it reads ahead
+        return f"nested deeper than {MAX_DEPTH} levels"
     parts = [part for part in (error.problem, error.context) if part]
     lines = text.split("\n")
     line = _place(error.problem_mark).line

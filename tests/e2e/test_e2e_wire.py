@@ -15,8 +15,9 @@ NEVER = 10.0
 SMALLER = {"huge_body": "huge_body:70", "huge_event": "huge_event:6", "gzip_bomb": "gzip_bomb:20"}
 """Just over the limits; the lab's own sizes only take longer."""
 SLOWER = {"latency": "latency:0.05", "slow_headers": "slow_headers:0.05", "slow_body": "slow_body:0.05"}
-OTHERS = {"not_an_image", "balance_notice", "early_answer"}
-"""Of no concern here: a picture, an answer that only Pollinations' dialect doubts, and a verdict that is passed on."""
+OTHERS = {"not_an_image", "balance_notice", "early_answer", "endless_stream"}
+"""Of no concern here: a picture, an answer that only Pollinations' dialect doubts, a verdict that is passed on, and a
+stream that goes on until its deadline."""
 BREAKING = {fault.partition(":")[0] for fault in AFTER.values()} | {
     "cut_close_delimited",
     "error_mid_string",
