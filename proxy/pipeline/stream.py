@@ -39,6 +39,8 @@ async def open_stream(
             # Even when output stands before it: nothing has been sent yet, so nobody needs to see half an answer.
             raise AttemptError(fed.failure)
         held += fed.forward
+        if upstream.doomed:
+            continue  # nobody has seen anything yet: another provider may still answer, whatever is left to read here
         if fed.output or _nothing_to_wait_for(fed, held, call, turn.alternatives):
             break
         if fed.ended or not data:

@@ -61,6 +61,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
         self._keep = True
         self._surplus = False
+        self._own = 0
+        """Pieces that belong to the answer, when more than one came."""
         self._overhead = 0
         self._paused = False
         self._error: Exception | None = None
@@ -154,6 +156,11 @@ class UpstreamConnection(asyncio.Protocol):
         return self.complete and not self._size
 
     @property
+    def broken(self) -> bool:
+        """Whether the answer is known to break off after what has come of it."""
+        return self._error is not None
+
+    @property
     def reusable(self) -> bool:
         """Whether it may be asked again: alive, in between two answers, and nothing came that was not asked for."""
         transport = self.transport
@@ -163,7 +170,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """An answer begins. A second one to the same question is nobody's."""
-        self._surplus = self.complete
+        if self.complete:
+            self._surplus = True
+            self._own = len(self._pieces)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which is not looked at."""
@@ -209,8 +218,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._refuse(error)
-        else:
-            self._account(len(data), self._pieces[known:])
+        if self._surplus:
+            del self._pieces[self._own :]
+        self._account(len(data), self._pieces[known:])
         self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -249,19 +259,21 @@ class UpstreamConnection(asyncio.Protocol):
         """Keep to the bounds: of what frames an answer, and of what waits to be read."""
         self._overhead = 0 if pieces else self._overhead + received
         self._size += sum(map(len, pieces))
-        if self._surplus or (self._overhead > MAX_HEAD and not self.complete):
+        if self._error is None and (self._surplus or (self._overhead > MAX_HEAD and not self.complete)):
             self._refuse(None)
-        elif self._size > READ_BUFFER and not self._paused and self.transport is not None:
+        transport = self.transport
+        if self._size > READ_BUFFER and not self._paused and transport is not None and not transport.is_closing():
             self._paused = True
-            self.transport.pause_reading()
+            transport.pause_reading()
 
     def _refuse(self, cause: Exception | None) -> None:
-        """This is no answer: not HTTP, a head without an end, or more than was announced."""
+        """This is no answer: not HTTP, a head without an end, or more than was announced.
+
+        What came of a body before that is still to be read: of a stream, its reader has to show it.
+        """
         self._error = MalformedError("the answer is not well-formed HTTP")
         self._error.__cause__ = cause
         self.complete = self._keep = False
-        self._pieces.clear()
-        self._size = 0
         self._close()
 
     def _close(self) -> None:

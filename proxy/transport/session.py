@@ -71,6 +71,11 @@ class Upstream:
             self._rest = connection.take(MAX_ANSWER)
             self._give_back()
 
+    @property
+    def doomed(self) -> bool:
+        """Whether the answer is known to break off after what is left to read of it."""
+        return self._connection is not None and self._connection.broken
+
     def end_by(self, due: float) -> None:
         """Move the end of the time that the rest of the answer has (the loop's time); `inf`: no clock runs."""
         if self._connection is not None:

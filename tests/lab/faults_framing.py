@@ -102,10 +102,11 @@ async def length_and_chunked(exchange: Exchange, _: Fault) -> None:
 
 
 @fault
-async def bad_chunk(exchange: Exchange, _: Fault) -> None:
-    """A chunk size that is no number, after a good chunk."""
+async def bad_chunk(exchange: Exchange, how: Fault) -> None:
+    """`bad_chunk:SECONDS` (0): a chunk size that is no number, so long after a good chunk."""
     await exchange.head(200, {"Content-Type": exchange.kind, "Transfer-Encoding": "chunked"})
     await exchange.chunk(exchange.half)
+    await exchange.wire.pause(how.number(0))
     await exchange.wire.send(b"zz\r\nnonsense\r\n")
 
 

@@ -87,6 +87,7 @@ class ScriptedUpstream:
     """Plays a script as `transport.session.Upstream` would."""
 
     method = "POST"
+    doomed = False
 
     def __init__(self, script, until):
         self._script = script

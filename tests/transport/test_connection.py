@@ -164,6 +164,26 @@ async def test_what_is_no_answer_is_refused_and_the_connection_closed(answer):
         assert not connection.reusable
 
 
+async def test_what_came_before_the_nonsense_is_read_first_and_nothing_after_it():
+    async with asked() as connection:
+        connection.data_received(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nzz\r\nlo\r\n")
+        await connection.head()
+
+        assert await connection.read(READ_BUFFER) == b"hel"
+        with pytest.raises(MalformedError):
+            await connection.read(READ_BUFFER)
+
+
+async def test_nothing_of_an_answer_that_nobody_asked_for_is_read():
+    async with asked() as connection:
+        connection.data_received(PLAIN + PLAIN.replace(b"hello", b"smugg"))
+        await connection.head()
+
+        assert await connection.read(READ_BUFFER) == b"hello"
+        with pytest.raises(MalformedError):
+            await connection.read(READ_BUFFER)
+
+
 @pytest.mark.parametrize(
     ("begun", "more"),
     [

@@ -60,7 +60,7 @@ BREAKS = [
     breaking("an error event and a [DONE]", "error_mid_done:2"),
     breaking("a [DONE] without a finish", "done_without_finish:2"),
     breaking("an error with a word for its code", "error_mid_string:2"),
-    breaking("a chunk without a size", "bad_chunk"),
+    breaking("a chunk without a size", "bad_chunk:0.02"),
     breaking("silence", "stall:2", silent=True, fast=True),
     breaking("comments and nothing else", "stall_with_comments:2", silent=True),
 ]
