@@ -17,7 +17,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return cast("Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop)
 
 
-SWITCH = 0.0005
+SWITCH = 0.0001
 """Seconds after which a thread that computes lets the event loop have a turn. Python's own 5 ms, times the turns that
 an answer takes, would be felt by every request while a thread reads a new configuration."""
 GARBAGE = (5_000, 10, 10)
