@@ -8,7 +8,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from bench.bars import bars
 from bench.ground import CouldNotMeasure, prepared
@@ -100,10 +102,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-if __name__ == "__main__":
+def program(main: Callable[[], int]) -> NoReturn:
+    """Run it to its end, and end with its status: 1 with a word about what could not be measured, 130 after Ctrl-C."""
     try:
         sys.exit(main())
     except CouldNotMeasure as trouble:
         raise SystemExit(str(trouble)) from None
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    program(main)

@@ -52,13 +52,7 @@ def streams(count: int, seconds: float) -> Measure:
     """Streams whose events come as fast as they are taken."""
 
     def measure(ground: Ground, started: Started) -> Figures:
-        asked, cpu = ask(
-            ground, started, connections=count, seconds=seconds, mix="stream:1", events=STREAM_EVENTS, every=0
-        )
-        totals = asked.totals
-        figures = {"events/s": totals.events_in_time / totals.seconds}
-        if started.program:
-            figures["CPU ms per 1,000 events"] = per(cpu * 1e6, totals.events)
+        asked, figures = streamed(ground, started, count, seconds, every=0)
         return figures | checked(asked)
 
     return measure
@@ -68,24 +62,26 @@ def paced(count: int, seconds: float) -> Measure:
     """Streams of 100 events a second."""
 
     def measure(ground: Ground, started: Started) -> Figures:
-        asked, cpu = ask(
-            ground, started, connections=count, seconds=seconds, mix="stream:1", events=STREAM_EVENTS, every=10
-        )
-        totals = asked.totals
-        figures = {"events/s": totals.events_in_time / totals.seconds}
-        if started.program:
-            figures["CPU ms per 1,000 events"] = per(cpu * 1e6, totals.events)
-        return (
-            figures
-            | {
-                "first event p50, ms": totals.first_ms["p50"],
-                "gap p50, ms": totals.gap_ms["p50"],
-                "gap p99, ms": totals.gap_ms["p99"],
-            }
-            | checked(asked)
-        )
+        asked, figures = streamed(ground, started, count, seconds, every=10)
+        gaps = {
+            "first event p50, ms": asked.totals.first_ms["p50"],
+            "gap p50, ms": asked.totals.gap_ms["p50"],
+            "gap p99, ms": asked.totals.gap_ms["p99"],
+        }
+        return figures | gaps | checked(asked)
 
     return measure
+
+
+def streamed(ground: Ground, started: Started, count: int, seconds: float, *, every: int) -> tuple[Asked, Figures]:
+    """Ask for so many streams at a time, an event `every` so many milliseconds, and say what the events took."""
+    asked, cpu = ask(
+        ground, started, connections=count, seconds=seconds, mix="stream:1", events=STREAM_EVENTS, every=every
+    )
+    figures = {"events/s": asked.totals.events_in_time / asked.totals.seconds}
+    if started.program:
+        figures["CPU ms per 1,000 events"] = per(cpu * 1e6, asked.totals.events)
+    return asked, figures
 
 
 def slow(ground: Ground, started: Started) -> Figures:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import end_on_termination, say
+from bench.__main__ import end_on_termination, program, say
 from bench.contestants import Started, sidestep, started
 from bench.ground import Asking, CouldNotMeasure, Ground, Totals, parse_totals, prepared
 from bench.machine import describe, raise_descriptor_limit
@@ -210,9 +210,4 @@ def curves(samples: list[Sample], machine: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except CouldNotMeasure as trouble:
-        raise SystemExit(str(trouble)) from None
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program(main)

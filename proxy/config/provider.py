@@ -116,8 +116,7 @@ class Provider:
 
     def upstream_model(self, model: str, capability: str) -> str | None:
         """This provider's name for a client's model name, or None when it serves no such model."""
-        names = self.model_names(capability)
-        return (names.get(model) or names.get("default")) if names else model
+        return renamed(self.model_names(capability), model)
 
     def model_names(self, capability: str) -> Mapping[str, str]:
         """Client model name -> this provider's name, for a capability; empty: names pass unchanged."""
@@ -128,3 +127,8 @@ class Provider:
         if self.dialect == "pollinations":
             return self.image_url if capability == "images" else self.text_url
         return self.base_url
+
+
+def renamed(names: Mapping[str, str], model: str) -> str | None:
+    """A client's model name by a provider's own names; None when they have none for it."""
+    return (names.get(model) or names.get("default")) if names else model

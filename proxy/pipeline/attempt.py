@@ -75,7 +75,7 @@ class _Sender:
         try:
             return await self._exchange(settlement)
         except AttemptError as error:
-            failure = _failed(settlement, error, self.secrets)
+            failure = _failed(settlement, _failure_of(error, settlement), self.secrets)
             if self._may_repeat(failure):
                 self._prepare_repeat(failure)
                 raise RepeatError(AttemptError(failure), self.wait) from error
@@ -195,12 +195,12 @@ async def _receive(
         body = await upstream.read_all(MAX_ANSWER)
     except AttemptError as error:
         upstream.close()
-        return _failed(settlement, error, secrets)
+        return _failed(settlement, _failure_of(error, settlement), secrets)
     upstream.close()
     now = settlement.clock.now()
     answer = dialect.decode(call.request, wire, upstream.head, body)
     if isinstance(answer, Failure):
-        return _failed(settlement, AttemptError(answer), secrets)
+        return _failed(settlement, answer, secrets)
     settlement.attempt.first_output_at = now
     settlement.attempt.facts = answer.facts
     call.record.first_output_at = now
@@ -215,8 +215,13 @@ def _reply(call: Call, turn: Turn, answer: Answer, *, keep_text: bool) -> Reply:
     return Reply(status=200, headers={"content-type": answer.content_type}, body=answer.body)
 
 
-def _failed(settlement: Settlement, error: AttemptError, secrets: Secrets) -> Failure:
-    failure = _too_slow(settlement) if isinstance(error, LateError) else scrubbed(error.failure, secrets)
+def _failure_of(error: AttemptError, settlement: Settlement) -> Failure:
+    """What an attempt ended in; of one that was too late only its settlement knows how long it had."""
+    return _too_slow(settlement) if isinstance(error, LateError) else error.failure
+
+
+def _failed(settlement: Settlement, failure: Failure, secrets: Secrets) -> Failure:
+    failure = scrubbed(failure, secrets)
     settlement.fail(failure)
     return failure
 

@@ -70,9 +70,7 @@ class Call:
 
     def begin_step(self, name: str, now: float) -> None:
         """A stage begins to decide; the one before it is done."""
-        before = self.step
-        if before is not None and not before.ended:
-            before.ended = now
+        self.end_step(now)
         self.step = step = Step(name, now)
         self.record.steps.append(step)
 

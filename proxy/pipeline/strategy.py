@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Mapping
 
 from proxy.clock import Clock
+from proxy.config.provider import renamed
 from proxy.config.snapshot import Provider, StrategyName
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Reply
@@ -42,16 +43,14 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
         excluded: list[Excluded] = []
         for seat in seating.row(call.route, capability):
             provider = seat.provider
-            names, model = seat.names, call.model
-            if names:
-                model = names.get(model) or names.get("default") or ""
-            seats[provider.name] = seat, model
+            model = renamed(seat.names, call.model)
+            seats[provider.name] = seat, model or ""
             if not registry.overrides.allows(provider):
                 excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
             else:
-                candidates.append(_candidate(call, seat, model, now))
+                candidates.append(_candidate(call, seat, model or "", now))
         if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
@@ -120,7 +119,7 @@ def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
     return None
 
 
-def _unfit(call: Call, seat: Seat, model: str, now: float) -> Excluded | None:
+def _unfit(call: Call, seat: Seat, model: str | None, now: float) -> Excluded | None:
     """What keeps it from this request however long one waits, the most lasting reason first."""
     provider, state = seat.provider, seat.state
     reason = None
@@ -128,7 +127,7 @@ def _unfit(call: Call, seat: Seat, model: str, now: float) -> Excluded | None:
         reason = Exclusion.UNCONFIGURED
     elif (
         not (seat.serves_tools if call.request.tools else seat.serves)
-        or (seat.names and not model)
+        or model is None
         or (state.unsupported and state.lacks(model, now))
     ):
         reason = Exclusion.UNSUPPORTED

@@ -163,8 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether it may be asked again: alive, in between two answers, and nothing came that was not asked for."""
-        transport = self.transport
-        return self._keep and self.complete and not self._size and transport is not None and not transport.is_closing()
+        return self._keep and self.finished and self.is_connected()
 
     # What the parser tells; a question was asked, or the connection is not used again
 

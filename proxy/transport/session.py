@@ -1,7 +1,7 @@
 """One HTTP/1.1 exchange with a provider: write the request, wait for the head, hand out the body as it comes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 import aiohttp
 from aiohttp.http_writer import _serialize_headers
@@ -28,7 +28,8 @@ for longer may have done the work, and bills it: that is a failure like any othe
 HEADS = 256
 """Written header blocks that are remembered: one for each provider and kind of question, as a rule."""
 
-_NETWORK = (aiohttp.ClientError, OSError, ValueError)
+_TROUBLE = (TooLateError, MalformedError, aiohttp.ClientError, OSError, ValueError)
+"""What may become of an exchange."""
 
 
 class AttemptError(Exception):
@@ -88,7 +89,7 @@ class Upstream:
             return body
         pieces = []
         size = 0
-        while piece := await self._read(limit):
+        while piece := await self._next(limit):
             pieces.append(piece)
             size += len(piece)
             if size > limit:
@@ -104,7 +105,7 @@ class Upstream:
         """
         if self._more:
             await asyncio.sleep(0)  # noqa: TID251  a turn for the others, not a wait
-        piece = await self._read(PIECE)
+        piece = await self._next(PIECE)
         self._more = len(piece) >= PIECE
         return piece
 
@@ -116,44 +117,33 @@ class Upstream:
             connection.wake(aiohttp.ClientConnectionError("closed"))
             connection.discard()
 
+    def _next(self, limit: int) -> Awaitable[bytes]:
+        """The next bytes, unpacked where they came packed."""
+        return self._read(limit) if self._inflater is None else self._unpacked(self._inflater)
+
     async def _read(self, limit: int) -> bytes:
-        """Return the next bytes, unpacked where they came packed; with the last ones the connection is given back."""
+        """Return the next bytes as they came; with the last ones the connection is given back."""
         connection = self._connection
         try:
-            if self._inflater is not None:
-                return await self._inflated(self._inflater)
             if connection is None:
                 return self._left(limit)
             data = await connection.read(limit)
-        except TooLateError:
-            raise LateError from None
-        except MalformedError as error:
-            raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
-        except _NETWORK as error:
-            raise AttemptError(translate(error, sent=True)) from error
+        except _TROUBLE as error:
+            raise _told(error) from error
         if connection.finished:
             self._give_back()
         return data
 
-    async def _inflated(self, inflater: Inflater) -> bytes:
+    async def _unpacked(self, inflater: Inflater) -> bytes:
         """Unpack what came although we asked for no packing; bounded, so that a bomb is a broken answer."""
         try:
-            while data := await self._packed():
+            while data := await self._read(PIECE):
                 if plain := inflater.feed(data):
                     return plain
             return inflater.close()
         except InflateError as error:
             self.close()
             raise AttemptError(_broken(str(error))) from error
-
-    async def _packed(self) -> bytes:
-        connection = self._connection
-        if connection is None:
-            return self._left(PIECE)
-        data = await connection.read(PIECE)
-        if connection.finished:
-            self._give_back()
-        return data
 
     def _left(self, limit: int) -> bytes:
         """What came before the connection was given back; an answer that was dropped has nothing left to read."""
@@ -197,12 +187,8 @@ class Transport:
                     pass
             connection = await pool.dial(origin, min(connect, max(0.001, until - pool.time())))
             return await _exchange(pool, origin, connection, request, until)
-        except TooLateError:
-            raise LateError from None
-        except MalformedError as error:
-            raise AttemptError(_broken("the provider's answer is not well-formed HTTP")) from error
-        except _NETWORK as error:
-            raise AttemptError(translate(error, sent=True)) from error
+        except _TROUBLE as error:
+            raise _told(error) from error
 
     async def close(self) -> None:
         """Close every pool."""
@@ -268,6 +254,15 @@ def _header_block(origin: Origin, headers: Mapping[str, str]) -> bytes:
     fields = CIMultiDict(host=origin.host)
     fields.update(headers)
     return _serialize_headers("", fields)[2:-2]
+
+
+def _told(error: Exception) -> AttemptError:
+    """Translate what became of an exchange."""
+    if isinstance(error, TooLateError):
+        return LateError()
+    if isinstance(error, MalformedError):
+        return AttemptError(_broken("the provider's answer is not well-formed HTTP"))
+    return AttemptError(translate(error, sent=True))
 
 
 def _broken(message: str) -> Failure:
