@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from lab import otlp
 from lab.client import RawClient
+from lab.comparison import compare
 from lab.deaf_collectors import deaf_collector
 from lab.gateway import Sidestep, lines_of
 from lab.own import end, own
@@ -18,27 +19,18 @@ from lab.stage import Stage
 SINKS = "Telemetry has nowhere to go"
 COST = 1.0
 """Milliseconds that a request may take longer, at the 99th percentile."""
-ROUNDS = 5
 DROPPED = {"spans": "sidestep_spans_dropped_total", "lines": "sidestep_log_lines_dropped_total"}
 
 
 async def _compared(stage: Stage, calm: Sidestep, troubled: Sidestep) -> None:
-    """Ask two programs in turns, so that whatever else the machine does slows both; note what the trouble costs."""
-    costs = []
-    for _ in range(ROUNDS):
-        took: dict[int, list[float]] = {calm.port: [], troubled.port: []}
-        async with RawClient(calm.port) as one, RawClient(troubled.port) as other:
-            for number in range(2 * stage.requests):
-                client = (one, other)[number % 2]
-                sent = await stage.ask(stream=number % 4 > 1, client=client)
-                stage.expect(sent.answered, f"{sent.nonce}: {sent.status} {sent.problem}")
-                took[client.port].append(sent.took * 1000)
-        ninety_ninth = {port: sorted(times)[int(len(times) * 0.99) - 1] for port, times in took.items()}
-        costs.append(ninety_ninth[troubled.port] - ninety_ninth[calm.port])
-    cost = sorted(costs)[ROUNDS // 2]
-    stage.figures["cost"] = cost
-    stage.see(f"{max(cost, 0.0):.1f} ms more at p99")
-    stage.expect(not stage.history.timed or cost <= COST, f"requests took {cost:.1f} ms more at p99")
+    """Ask two programs in turns; note what the trouble costs."""
+    async with RawClient(calm.port) as one, RawClient(troubled.port) as other:
+        await compare(
+            stage,
+            lambda stream: stage.ask(stream=stream, client=one),
+            lambda stream: stage.ask(stream=stream, client=other),
+            limit=COST,
+        )
 
 
 async def _dropped(stage: Stage, program: Sidestep, what: str, within: float = 8.0) -> float:
