@@ -17,6 +17,8 @@ from lab.programs import absent, remedy
 from lab.scenario import Scenario
 from lab.scenarios.table import SCENARIOS
 
+SWITCH = 0.0005
+"""Seconds after which the collector's thread lets the clients' have the interpreter, lest its time be taken for theirs."""
 PART = 20
 """Scenarios that one program sees before a new one is started."""
 
@@ -49,6 +51,7 @@ def main(words: list[str] | None = None) -> int:
     for each in wanted:
         if absent(each.needs):
             print(f"left out: {each.name}; to have it: {remedy(each.needs)}", file=sys.stderr)
+    sys.setswitchinterval(SWITCH)
     results = asyncio.run(_run(chosen, arguments))
     for write, file in ((report.as_json, arguments.json), (report.as_markdown, arguments.markdown)):
         if file is not None:
