@@ -1,6 +1,6 @@
 """What is handed on from station to station: Request, WireRequest, Head, Answer, Fed, Body, Reply."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -71,9 +71,13 @@ KEPT: frozenset[Operation] = frozenset(
 """What a cache may answer. Not responses, which live on at their provider, and not uploads, which never repeat."""
 
 
+BULK = frozenset({"messages", "prompt", "input", "instructions", "tools", "functions"})
+"""Members of a question that may be megabytes; the others are settings."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One question from the app: begun with its headers, completed with its body, and never changed after that."""
+    """One question from the app: begun with its headers, completed with its body, never changed but to be forgotten."""
 
     id: str
     """`x-request-id`: the client's when it is well-formed, else made here."""
@@ -107,6 +111,12 @@ class Request:
     def capability(self) -> str:
         """The word that a provider's `supports` must hold."""
         return CAPABILITIES[self.operation]
+
+    def forget_bulk(self) -> None:
+        """Let go of the prompt: its answer is under way, for minutes perhaps, and nobody will be asked it any more."""
+        self.body = b""
+        self.headers = NO_HEADERS
+        self.document = {name: value for name, value in self.document.items() if name not in BULK}
 
 
 class Expect(StrEnum):
@@ -195,6 +205,10 @@ class Fed:
     """What ended the stream instead; whatever stands in `forward` came before it."""
 
 
+Write = Callable[[bytes], bool]
+"""Takes a piece for the client; says whether it has no room for more at the moment. Raises ConnectionError."""
+
+
 class Body(Protocol):
     """The bytes of a reply, owned by whoever holds it.
 
@@ -203,6 +217,12 @@ class Body(Protocol):
 
     async def read(self) -> bytes:
         """Return the next bytes to send, or `b""` at the end. Never raises for what an upstream did."""
+
+    def flow(self, write: "Write") -> Awaitable[bool]:
+        """After a `read`: write what comes as it comes, until something does that only `read` can tell of.
+
+        Says whether the client has no room for more at the moment. Raises what `write` raises.
+        """
 
     def close(self) -> None:
         """Release everything at once; safe to call twice. Closed before its end, the client dropped it."""

@@ -191,7 +191,7 @@ async def _receive(
     try:
         reader = dialect.reader(call.request, wire, upstream.head, keep_text=keep_text)
         if reader is not None:
-            return await open_stream(settlement, reader, upstream, secrets)
+            return await open_stream(settlement, reader, upstream, secrets, keep_text=keep_text)
         body = await upstream.read_all(MAX_ANSWER)
     except AttemptError as error:
         upstream.close()

@@ -1,12 +1,12 @@
 """Give a good answer again to the very same question, and ask it once when it comes several times at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from proxy.clock import Clock
 from proxy.config.snapshot import Cache
-from proxy.messages import Body, Reply
+from proxy.messages import Body, Reply, Write
 from proxy.pipeline.call import Call
 from proxy.pipeline.stage import Answering, Handler
 from proxy.pipeline.stream import KEEPALIVE_COMMENT
@@ -134,6 +134,14 @@ class _Listening:
         if self._pieces is not None and piece is not KEEPALIVE_COMMENT:
             self._listen(self._pieces, piece)
         return piece
+
+    def flow(self, write: Write) -> Awaitable[bool]:
+        def heard(piece: bytes) -> bool:
+            if self._pieces is not None:
+                self._listen(self._pieces, piece)
+            return write(piece)
+
+        return self._stream.flow(heard)
 
     def interrupt(self) -> None:
         self._stream.interrupt()

@@ -75,13 +75,13 @@ async def _wait(places: Places, settings: Concurrency) -> bool:
 class _Held:
     """A stream that keeps its place at the provider until it is closed."""
 
-    __slots__ = ("_places", "_settings", "_stream", "read")
+    __slots__ = ("_places", "_settings", "_stream", "flow", "read")
 
     def __init__(self, stream: Body, places: Places, settings: Concurrency) -> None:
         self._stream = stream
         self._places: Places | None = places
         self._settings = settings
-        self.read = stream.read
+        self.read, self.flow = stream.read, stream.flow
 
     @property
     def aborted(self) -> bool:

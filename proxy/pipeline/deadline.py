@@ -1,12 +1,12 @@
 """One clock over everything: attempts, waits and failovers share it."""
 
 import asyncio
-from math import inf
 
 from proxy.errors import DeadlineExceeded
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
 from proxy.pipeline.stage import Answering, Handler
+from proxy.transport.alarm import Alarm
 
 
 class _Expiry:
@@ -34,41 +34,30 @@ class _Expiry:
 
 
 class _Expiries:
-    """Those of all requests under way, on a single timer, which is set for the first of them.
+    """Those of all requests under way, on a single alarm, which is set for the first of them."""
 
-    Hardly any request is still there when its time comes, so a timer that fires finds, as a rule, that the next time is
-    a long way off, and is set once more. That is once in a deadline's length, and not twice for every request.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._under_way: set[_Expiry] = set()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._alarm = Alarm(loop, self._look)
 
-    def add(self, expiry: _Expiry, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, expiry: _Expiry) -> None:
         """Let it strike when its time comes."""
         self._under_way.add(expiry)
-        if expiry.due < self._alarm_at:
-            self._set(expiry.due, loop)
+        if expiry.due < self._alarm.due:
+            self._alarm.set(expiry.due)
 
     def remove(self, expiry: _Expiry) -> None:
         """The request is over."""
         self._under_way.discard(expiry)
 
-    def _set(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = due
-        self._alarm = loop.call_at(due, self._look, loop)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._alarm, self._alarm_at = None, inf
-        now = loop.time()
+    def _look(self) -> None:
+        now = self.loop.time()
         for expiry in [each for each in self._under_way if each.due <= now]:
             self._under_way.discard(expiry)
             expiry.strike()
         if self._under_way:
-            self._set(min(each.due for each in self._under_way), loop)
+            self._alarm.set(min(each.due for each in self._under_way))
 
 
 def deadline() -> Answering:
@@ -76,7 +65,7 @@ def deadline() -> Answering:
 
     A committed stream has left the stage by then; its body keeps the same deadline.
     """
-    expiries = _Expiries()
+    of_this_loop: _Expiries | None = None
 
     async def run(call: Call, following: Handler[Reply]) -> Reply:
         total = call.policy.timeouts.total
@@ -84,11 +73,15 @@ def deadline() -> Answering:
         if wanted is not None and wanted < total:
             total, call.own_deadline = wanted, False
         call.deadline = call.request.received + total
+        nonlocal of_this_loop
         loop = asyncio.get_running_loop()
+        expiries = of_this_loop
+        if expiries is None or expiries.loop is not loop:
+            expiries = of_this_loop = _Expiries(loop)
         task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101  a coroutine runs in a task
         expiry = _Expiry(task, call.deadline)
-        expiries.add(expiry, loop)
+        expiries.add(expiry)
         try:
             return await following(call)
         except asyncio.CancelledError:

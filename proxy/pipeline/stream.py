@@ -7,7 +7,7 @@ from math import inf
 from proxy.dialects.base import StreamReader
 from proxy.envelope import error_frame
 from proxy.errors import ErrorClass, Failure, SidestepError
-from proxy.messages import Fed, Reply
+from proxy.messages import Fed, Reply, Write
 from proxy.pipeline.call import Call
 from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
@@ -24,7 +24,7 @@ KEEPALIVE_COMMENT = b": keep-alive\n\n"
 
 
 async def open_stream(
-    settlement: Settlement, reader: StreamReader, upstream: Upstream, secrets: Secrets
+    settlement: Settlement, reader: StreamReader, upstream: Upstream, secrets: Secrets, *, keep_text: bool
 ) -> Reply | Failure:
     """Read until the answer is committed. A failure before that is a value: another provider may still answer unseen.
 
@@ -46,6 +46,8 @@ async def open_stream(
         if fed.ended or not data:
             raise AttemptError(_empty())
     upstream.end_by(inf)  # the stream's own clock takes over
+    if not keep_text:
+        call.request.forget_bulk()
     now = settlement.clock.now()
     call.record.provider = turn.provider.name
     settlement.attempt.facts = reader.facts
@@ -68,6 +70,7 @@ class StreamBody:
     __slots__ = (
         "_ended",
         "_first",
+        "_full",
         "_keepalive",
         "_pending",
         "_reader",
@@ -76,6 +79,7 @@ class StreamBody:
         "_settlement",
         "_upstream",
         "_watch",
+        "_write",
         "aborted",
     )
 
@@ -87,6 +91,10 @@ class StreamBody:
         self._upstream = upstream
         self._secrets = secrets
         self._first: Fed | None = first
+        """What `read` looks at before anything else."""
+        self._write: Write = _nowhere
+        self._full = False
+        """Whether the client had no room for more when it was last written to."""
         self._ended = False
         self._keepalive = settlement.call.policy.streaming.keepalive
         self._pending: asyncio.Task[bytes] | None = None
@@ -121,6 +129,31 @@ class StreamBody:
                     self._said_at = self._settlement.clock.now()
                 return fed.forward
         return b""
+
+    async def flow(self, write: Write) -> bool:
+        """Write whatever is nothing but words as it comes; most of a stream goes this way, and wakes no task.
+
+        Not when we keep the client company with comments, for which somebody has to look at the clock.
+        """
+        if self._keepalive or self._ended or self._first is not None:
+            return False
+        self._write, self._full = write, False
+        self._watch.resume()
+        await self._upstream.flow(self._take)
+        self._watch.pause(output=False)
+        return self._full
+
+    def _take(self, data: bytes) -> bool:
+        """Write one piece; False: the client has no room for more, or it is more than words, and `read` tells of it."""
+        fed = self._reader.feed(data)
+        if fed.failure is not None or fed.ended:
+            self._first = fed
+            return False
+        if fed.output:
+            self._watch.progress()
+        if fed.forward:
+            self._full = self._write(fed.forward)
+        return not self._full
 
     def interrupt(self) -> None:
         """Break it off on our own account; the next read tells the client."""
@@ -180,6 +213,11 @@ class StreamBody:
     def _keep_text(self) -> None:
         if self._reader.text:
             self._settlement.call.record.captured_output = self._reader.text
+
+
+def _nowhere(_piece: bytes) -> bool:
+    """Nothing flows yet."""
+    return True
 
 
 def _look_away(read: asyncio.Task[bytes]) -> None:

@@ -6,17 +6,18 @@ keep-alive, shutdown and flow control are aiohttp's.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import HttpVersion11
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
-from proxy.messages import Reply
+from proxy.messages import NO_HEADERS, Reply
 from proxy.server.answer import error_reply
 from proxy.server.body import CONTINUE
 from proxy.server.guard import GuardedConnection, parse_error
@@ -34,14 +35,16 @@ class Exchange:
     Writing raises ConnectionError when the client is gone.
     """
 
-    __slots__ = ("_connection", "_held", "_modern", "begun", "closing", "headers", "message", "payload")
+    __slots__ = ("_connection", "_held", "_modern", "begun", "closing", "headers", "method", "path", "payload")
 
     def __init__(self, connection: "ClientConnection", message: RawRequestMessage, payload: StreamReader) -> None:
         self._connection = connection
-        self.message = message
-        self.payload = payload
+        self.method = message.method
+        self.path = message.path
+        """The raw request target."""
         self.headers: Mapping[str, str] = message.headers
         """Looked up in any case."""
+        self.payload = payload
         self.begun = False
         """Whether something of the answer was written."""
         self.closing = bool(message.should_close)
@@ -77,11 +80,17 @@ class Exchange:
         """Write a whole answer; say whether the client has no room for more at the moment."""
         self.begun = True
         head = self._head(reply, f"content-length: {len(reply.body)}\r\n")
-        return self._connection.send(head if self.message.method == "HEAD" else head + reply.body)
+        return self._connection.send(head if self.method == "HEAD" else head + reply.body)
 
     def begin(self, reply: Reply) -> None:
-        """Make the head of an answer that comes in pieces; it goes out with the first of them."""
+        """Make the head of an answer that comes in pieces; it goes out with the first of them.
+
+        What was asked is let go of: the pieces may take minutes to come.
+        """
         self.begun = True
+        self.headers = NO_HEADERS
+        if self.payload.is_eof():
+            self.payload = EMPTY_PAYLOAD
         if self._modern:
             self._held = self._head(reply, "transfer-encoding: chunked\r\n")
         else:  # it knows no chunks: the end of the connection is the body's
@@ -134,6 +143,16 @@ Serve = Callable[[Exchange], Awaitable[None]]
 """Answers one exchange; raises nothing but cancellation and ConnectionError."""
 
 
+class _Messages(list[object]):
+    """What aiohttp uses a deque for, which has room for 64 from the start: 600 bytes for every idle connection."""
+
+    __slots__ = ()
+
+    def popleft(self) -> object:
+        """Take the first out."""
+        return self.pop(0)
+
+
 class ClientConnection(GuardedConnection):
     """Answers the exchanges of one connection, in their order."""
 
@@ -142,6 +161,7 @@ class ClientConnection(GuardedConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who it is, once."""
         super().connection_made(transport)
+        self._messages = cast("deque[Any]", _Messages())
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
 
@@ -197,18 +217,9 @@ class ClientConnection(GuardedConnection):
 
     async def _serve_one(self) -> bool:
         """Answer the next message; say whether the connection goes on."""
-        message, payload = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        if not isinstance(message, RawRequestMessage):
-            refusal = error_reply(parse_error(message.status, message.exc), None, {})
-            if message.exc is not None:
-                message.exc.__traceback__ = None  # its frames hold this connection, which holds the message
-            self.send(head(refusal, _last(refusal)) + refusal.body)
+        exchange = self._next_exchange()
+        if exchange is None:
             return False
-        exchange = Exchange(self, message, payload)
         self._request_in_progress = True
         try:
             await cast("Serve", self._request_handler)(exchange)
@@ -223,11 +234,26 @@ class ClientConnection(GuardedConnection):
             self._request_in_progress = False
             if self._handler_waiter is not None:
                 self._handler_waiter.set_result(None)
-        whole = payload.is_eof() or await self._lingered(payload)
+        whole = exchange.payload.is_eof() or await self._lingered(exchange.payload)
         if exchange.closing or self._close or self._upgraded or not whole:
             return False
         self._keep_alive()
         return True
+
+    def _next_exchange(self) -> Exchange | None:
+        """Take the next message; one that is none is refused here."""
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        if not isinstance(message, RawRequestMessage):
+            refusal = error_reply(parse_error(message.status, message.exc), None, {})
+            if message.exc is not None:
+                message.exc.__traceback__ = None  # its frames hold this connection, which holds the message
+            self.send(head(refusal, _last(refusal)) + refusal.body)
+            return None
+        return Exchange(self, message, payload)
 
     def _apologise(self, exchange: Exchange) -> None:
         exchange.closing = True

@@ -40,7 +40,7 @@ class DataListener:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but cancellation and a lost connection."""
-        path = exchange.message.path.partition("?")[0]
+        path = exchange.path.partition("?")[0]
         if path in _PROBES:
             exchange.answer(probe(path, ready=self.ready))
             return
@@ -49,7 +49,9 @@ class DataListener:
         self._running[task] = None
         self._engine.registry.in_flight += 1
         try:
-            await self._answer(exchange, path, record, task)
+            stream = await self._answer(exchange, path, record, task)
+            if stream is not None:
+                await _pump(exchange, stream)
         except SidestepError as error:
             self._refuse(exchange, error, record)
         except asyncio.CancelledError:
@@ -77,11 +79,11 @@ class DataListener:
             else:
                 task.cancel()
 
-    async def _answer(self, exchange: Exchange, path: str, record: Record, task: "asyncio.Task[object]") -> None:
-        """Admit, read, parse, run the pipeline, write. Raises SidestepError."""
+    async def _answer(self, exchange: Exchange, path: str, record: Record, task: "asyncio.Task[object]") -> Body | None:
+        """Admit, read, parse, run the pipeline, write; what is left to write comes back. Raises SidestepError."""
         engine, headers = self._engine, exchange.headers
         snapshot = engine.generation.snapshot
-        operation = _admit(exchange.message.method, path, headers, snapshot)
+        operation = _admit(exchange.method, path, headers, snapshot)
         if operation is None:
             document = encode(_models_document(path, snapshot, engine.registry.overrides))
             reply = Reply(headers={"content-type": "application/json"}, body=document)
@@ -95,12 +97,11 @@ class DataListener:
         record.status = reply.status
         record.response_bytes = len(reply.body)
         reply.headers |= reply_headers(record, self._clock.now())
-        if reply.stream is None:
-            if exchange.answer(reply):
-                await exchange.drained()
-        else:
+        if reply.stream is not None:
             exchange.begin(reply)
-            await _pump(exchange, reply.stream)
+        elif exchange.answer(reply):
+            await exchange.drained()
+        return reply.stream
 
     def _refuse(self, exchange: Exchange, error: SidestepError, record: Record) -> None:
         record.error = error
@@ -116,7 +117,7 @@ class DataListener:
 async def _pump(exchange: Exchange, stream: Body) -> None:
     """Take a piece only when the client has room for it."""
     while piece := await stream.read():
-        if exchange.write(piece):
+        if exchange.write(piece) or await stream.flow(exchange.write):
             await exchange.drained()
     if stream.aborted:
         exchange.abort()

@@ -6,13 +6,17 @@ a reader, a map of headers and a message object for every answer. What llhttp do
 
 import asyncio
 from collections.abc import Callable
-from math import inf
 from typing import cast
 
 import aiohttp
 from aiohttp.connector import Connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from proxy.transport.alarm import Alarm
+from proxy.transport.failures import MalformedError, TooLateError
+
+PIECE = 16 * 1024
+"""Bytes of a stream that are handled in one turn of the event loop."""
 READ_BUFFER = 16 * 1024
 """Bytes per connection before the provider is told to wait; it may wait again when half of them are left."""
 MAX_HEAD = 32 * 1024
@@ -20,19 +24,14 @@ MAX_HEAD = 32 * 1024
 MAX_HEADERS = 256
 
 
-class TooLateError(Exception):
-    """The time that an answer had is over; raised by whoever waited for it."""
-
-
-class MalformedError(Exception):
-    """What the provider sent is no HTTP/1.1 answer."""
+Take = Callable[[bytes], bool]
+"""Is given a piece of a body; says whether it wants the next one, too."""
 
 
 class UpstreamConnection(asyncio.Protocol):
     """Asks, and hands out what comes.
 
-    Its clock is a number: an exchange moves it, and the timer, when it fires, looks at it and sleeps on. So a timer is
-    made once in a while and not once for every question. At rest the same clock ends the connection's keep-alive.
+    It has one clock, an alarm: it bounds the time that an answer has, and at rest it ends the connection's keep-alive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -55,21 +54,18 @@ class UpstreamConnection(asyncio.Protocol):
         self.on_body = self._pieces.append
         """The parser calls it for every chunk, of which a fast stream has tens of thousands a second."""
         self._parser = HttpResponseParser(self)
-        self._asked = False
-        self._head_came = False
+        self._asked = self._head_came = self._surplus = False
         self._until_closed = False
         """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
         self._keep = True
-        self._surplus = False
         self._own = 0
         """Pieces that belong to the answer, when more than one came."""
         self._overhead = 0
         self._paused = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._due = inf
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._take: Take | None = None
+        self._alarm = Alarm(loop, self._too_late)
 
     # What its holder does
 
@@ -84,7 +80,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._asked, self._head_came, self.complete = True, False, False
         self._overhead = 0
         self.headers = {}
-        self.end_by(until)
+        self._alarm.set(until)
         transport.write(request)
 
     async def head(self) -> None:
@@ -104,6 +100,20 @@ class UpstreamConnection(asyncio.Protocol):
             await self._news()
         return self.take(limit)
 
+    async def flow(self, take: Take) -> None:
+        """Hand on what comes as it comes, with no task to be woken for it, until `take` has had enough.
+
+        It ends before everything that only `read` can tell: the end, a failure, more than a piece at once. Raises what
+        `take` raises.
+        """
+        if self._size or self.complete or self._error is not None:
+            return
+        self._take = take
+        try:
+            await self._news()
+        finally:
+            self._take = None
+
     def take(self, limit: int) -> bytes:
         """Return what has come of the body, at most so many bytes."""
         pieces = self._pieces
@@ -121,12 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def end_by(self, due: float) -> None:
         """From now on, whoever waits at this time is told that it is too late; `inf`: no clock runs."""
-        self._due = due
-        if due < self._alarm_at:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = due
-            self._alarm = self._loop.call_at(due, self._look)
+        self._alarm.set(due)
 
     def rest(self, until: float, when_lost: "Callable[[UpstreamConnection], object]") -> None:
         """Wait for the next question, at most `until` then."""
@@ -142,10 +147,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def discard(self) -> None:
         """Close it at once. Safe to call twice."""
-        self._due = inf
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm, self._alarm_at = None, inf
+        self._alarm.stop()
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.close()
@@ -210,7 +212,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Parse. What is not HTTP ends the connection; whoever waits is told why."""
         if self.complete or not self._asked:
             self._keep = False  # nobody asked for it
-            self._close()
+            self._end()
             return
         known = len(self._pieces)
         try:
@@ -220,7 +222,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._surplus:
             del self._pieces[self._own :]
         self._account(len(data), self._pieces[known:])
-        self._tell()
+        if self._take is None or not self._flowed(self._take):
+            self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """An answer that only this could end is complete; any other is not. At rest it is nobody's failure."""
@@ -249,6 +252,19 @@ class UpstreamConnection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         return self._waiter
 
+    def _flowed(self, take: Take) -> bool:
+        """Hand on what came; False: whoever waits has something to do."""
+        if self.complete or self._error is not None or self._size > PIECE:
+            return False
+        try:
+            if not self._size or take(self.take(PIECE)):
+                return True
+        except Exception as error:  # noqa: BLE001  it is theirs who wait
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        self._take = None
+        return False
+
     def _tell(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done() and (self._head_came or self._error is not None):
@@ -273,20 +289,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._error = MalformedError("the answer is not well-formed HTTP")
         self._error.__cause__ = cause
         self.complete = self._keep = False
-        self._close()
+        self._end()
 
-    def _close(self) -> None:
+    def _end(self) -> None:
         if self.transport is not None:
             self.transport.close()
 
-    def _look(self) -> None:
-        """The timer fired: it is time, or the time has been moved."""
-        self._alarm, self._alarm_at = None, inf
-        if self._loop.time() < self._due:
-            if self._due < inf:
-                self.end_by(self._due)
-            return
-        self._due = inf
+    def _too_late(self) -> None:
         if self.when_lost is not None:
             self.when_lost(self)
         else:

@@ -6,6 +6,15 @@ import aiohttp
 
 from proxy.errors import ErrorClass, Failure
 
+
+class TooLateError(Exception):
+    """The time that an answer had is over; raised by whoever waited for it."""
+
+
+class MalformedError(Exception):
+    """What the provider sent is no HTTP/1.1 answer."""
+
+
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 _NEVER_SENT: tuple[tuple[tuple[type[Exception], ...], str], ...] = (

@@ -10,13 +10,11 @@ from multidict import CIMultiDict
 from proxy.config.snapshot import Tls
 from proxy.errors import ErrorClass, Failure
 from proxy.messages import Head, WireRequest
-from proxy.transport.connection import MalformedError, TooLateError, UpstreamConnection
-from proxy.transport.failures import translate
+from proxy.transport.connection import PIECE, Take, UpstreamConnection
+from proxy.transport.failures import MalformedError, TooLateError, translate
 from proxy.transport.inflate import InflateError, Inflater
 from proxy.transport.pool import Origin, Pool
 
-PIECE = 16 * 1024
-"""Bytes of a stream that are handled in one turn of the event loop."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of one complete plain answer (several large images as base64)."""
 MAX_ERROR = 256 * 1024
@@ -108,6 +106,12 @@ class Upstream:
         piece = await self._next(PIECE)
         self._more = len(piece) >= PIECE
         return piece
+
+    def flow(self, take: Take) -> Awaitable[None]:
+        """Hand on what comes as it comes, until `take` returns False or `read_some` has something to say."""
+        if self._connection is None or self._inflater is not None:
+            return _nothing()
+        return self._connection.flow(take)
 
     def close(self) -> None:
         """Close the connection at once unless the answer was read to its end; whoever waits in a read is woken."""
@@ -221,6 +225,10 @@ class Transport:
         if wire.body is None:
             return b"%b%b\r\n" % (first.encode(), head)
         return b"%bcontent-length: %d\r\n%b\r\n%b" % (first.encode(), len(wire.body), head, wire.body)
+
+
+async def _nothing() -> None:
+    """What only `read_some` can hand out."""
 
 
 class _StaleError(Exception):

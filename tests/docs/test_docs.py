@@ -213,7 +213,7 @@ def test_a_running_sidestep_takes_over_a_good_change_and_refuses_a_bad_one(envir
         process.send_signal(signal.SIGHUP)  # at once; what follows is seen by watching
         assert "provider openai: timeout" in next(line for line in process.stdout if "in force" in line)
         routes.write_text(text.replace("timeout: 15s", "timeuot: 10s"))
-        assert "did you mean 'timeout'?" in next(line for line in process.stdout if "refused" in line)
+        assert "did you mean 'timeout'?" in next(line for line in process.stdout if "sidestep.reload" in line)
 
 
 PROMISES = {"demo": "sidestep demo", "test": "-m pytest"}

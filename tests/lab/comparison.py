@@ -19,7 +19,7 @@ async def compare(stage: Stage, calm: Ask, troubled: Ask, *, limit: float) -> No
         took: tuple[list[float], list[float]] = ([], [])
         for number in range(2 * stage.requests):
             sent = await (calm, troubled)[number % 2](number % 4 > 1)
-            stage.expect(sent.answered, f"{sent.nonce}: {sent.status} {sent.problem}")
+            stage.expect(sent.answered, f"{sent.nonce}: {sent.status} {sent.problem} {sent.body[-200:]!r}")
             took[number % 2].append(sent.took * 1000)
         without, with_it = (sorted(times)[int(len(times) * 0.99) - 1] for times in took)
         costs.append(with_it - without)

@@ -18,7 +18,7 @@ from lab.scenario import Scenario
 from lab.scenarios.table import SCENARIOS
 
 SWITCH = 0.0005
-"""Seconds after which the collector's thread lets the clients' have the interpreter, lest its time be taken for theirs."""
+"""Seconds after which the collector's thread lets the clients go on: what it takes is not to count as theirs."""
 PART = 20
 """Scenarios that one program sees before a new one is started."""
 

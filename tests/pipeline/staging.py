@@ -112,6 +112,14 @@ class ScriptedUpstream:
         self._script.read_to_end = True
         return b""
 
+    async def flow(self, take):
+        for piece in self._pieces:
+            if self._closing.is_set() or not isinstance(piece, bytes):
+                self._pieces = itertools.chain([piece], self._pieces)
+                return
+            if not take(piece):
+                return
+
     async def read_all(self, _limit):
         pieces = []
         while piece := await self.read_some():
@@ -340,7 +348,13 @@ class Play:
 async def text(reply):
     """The whole of a reply's stream."""
     pieces = []
-    while piece := await reply.stream.read():
+
+    def write(piece):
         pieces.append(piece)
+        return len(pieces) % 3 == 0  # a client that has no room now and then
+
+    while piece := await reply.stream.read():
+        write(piece)
+        await reply.stream.flow(write)
     reply.stream.close()
     return b"".join(pieces)

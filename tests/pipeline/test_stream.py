@@ -220,6 +220,16 @@ async def test_a_stream_that_ends_well_is_not_aborted():
     assert reply.stream.aborted is False
 
 
+async def test_a_stream_under_way_lets_go_of_the_prompt_and_keeps_the_settings():
+    play = Play(p1=[stream("role", "out", "end")])
+    document = {"messages": [{"role": "user", "content": "long"}], "tools": [], "temperature": 0.5, "stop": ["."]}
+    reply = await play.ask(stream=True, body=b"long", document=document)
+
+    assert play.record.request.body == b""
+    assert play.record.request.document == {"temperature": 0.5, "stop": ["."]}
+    await text(reply)
+
+
 async def test_nothing_follows_the_end():
     play = Play(p1=[stream("out", "end")], p2=[])
     reply = await play.ask(stream=True)
@@ -429,4 +439,4 @@ async def test_no_timer_is_left_after_a_stream_but_the_one_that_all_requests_sha
         reply.stream.close()
 
     left = [handle._callback.__qualname__ for handle in loop._scheduled if not handle.cancelled()]
-    assert left == ["_Expiries._look"]
+    assert left == ["Alarm._look"]

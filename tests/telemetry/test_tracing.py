@@ -1,4 +1,5 @@
 import logging
+import os
 import random
 import socket
 import subprocess
@@ -136,6 +137,29 @@ def test_over_http_a_bare_endpoint_gets_the_path_for_traces():
         exporting.finish(records.success())
         exporting.close(timeout=10.0)
         assert receiver.paths == ["/v1/traces"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "variables", "heavy"),
+    [
+        ("http://127.0.0.1:4", {}, False),
+        ("http://127.0.0.1:4", {"HTTP_PROXY": "http://127.0.0.1:5"}, True),
+        ("https://127.0.0.1:4", {}, True),
+    ],
+)
+def test_requests_is_loaded_only_for_what_needs_it(endpoint, variables, heavy):
+    script = f"""if True:
+        import sys
+        from proxy.telemetry.over_http import HttpExporter
+
+        HttpExporter({endpoint!r}, None)
+        print("requests" in sys.modules)
+    """
+    bare = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=bare | variables, check=True
+    )
+    assert told.stdout.strip() == str(heavy)
 
 
 @pytest.mark.parametrize(

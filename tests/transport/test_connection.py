@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from proxy.transport.connection import (
     MAX_HEAD,
     MAX_HEADERS,
+    PIECE,
     READ_BUFFER,
-    MalformedError,
-    TooLateError,
     UpstreamConnection,
 )
+from proxy.transport.failures import MalformedError, TooLateError
 
 FAR = 1e9
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -87,6 +87,99 @@ def test_an_answer_is_the_same_however_it_is_cut(answer, cuts):
             assert connection.reusable
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("answer", [PLAIN, CHUNKED, EARLY])
+@given(cuts=st.lists(st.integers(0, 200)), wants=st.lists(st.booleans()), turns=st.lists(st.booleans()))
+def test_it_is_the_same_when_it_flows(answer, cuts, wants, turns):
+    async def pumped(connection):
+        await connection.head()
+        pieces, more = [], iter(wants)
+
+        def take(piece):
+            pieces.append(piece)
+            return next(more, True)
+
+        while piece := await connection.read(READ_BUFFER):
+            pieces.append(piece)
+            await connection.flow(take)
+        return b"".join(pieces)
+
+    async def play():
+        async with asked() as connection:
+            reading = asyncio.ensure_future(pumped(connection))
+            edges = [0, *sorted(cut for cut in cuts if cut < len(answer)), len(answer)]
+            yielding = iter(turns)
+            for start, end in itertools.pairwise(edges):
+                if start < end:
+                    connection.data_received(answer[start:end])
+                if next(yielding, True):
+                    await asyncio.sleep(0)
+            assert await reading == b"hello"
+            assert connection.reusable
+
+    asyncio.run(play())
+
+
+@asynccontextmanager
+async def flowing(take):
+    """A connection whose body flows to whoever takes it, and the task that waits for the end of that."""
+    async with asked() as connection:
+        connection.data_received(OK + b"Content-Length: 100000\r\n\r\n")
+        await connection.head()
+        waiting = asyncio.ensure_future(connection.flow(take))
+        await asyncio.sleep(0)
+        yield connection, waiting
+        waiting.cancel()
+
+
+async def test_what_flows_wakes_nobody():
+    taken = []
+    async with flowing(lambda piece: not taken.append(piece)) as (connection, waiting):
+        connection.data_received(b"one")
+        connection.data_received(b"two")
+        await asyncio.sleep(0)
+
+        assert taken == [b"one", b"two"]
+        assert not waiting.done()
+
+
+async def test_nothing_more_is_handed_to_who_has_had_enough():
+    taken = []
+    async with flowing(taken.append) as (connection, waiting):
+        connection.data_received(b"one")
+        connection.data_received(b"two")
+        await waiting
+
+        assert taken == [b"one"]
+        assert await connection.read(READ_BUFFER) == b"two"
+
+
+async def test_more_than_a_piece_at_once_is_left_to_the_reader():
+    async with flowing(lambda _piece: pytest.fail("it was handed on")) as (connection, waiting):
+        connection.data_received(b"x" * (PIECE + 1))
+        await waiting
+
+        assert len(await connection.read(READ_BUFFER)) == PIECE
+
+
+async def test_what_is_raised_by_who_takes_comes_to_who_waits():
+    def take(_piece):
+        raise ConnectionResetError
+
+    async with flowing(take) as (connection, waiting):
+        connection.data_received(b"one")
+        with pytest.raises(ConnectionResetError):
+            await waiting
+
+
+async def test_a_connection_that_is_lost_ends_the_flow_and_the_reader_is_told():
+    async with flowing(lambda _piece: True) as (connection, waiting):
+        connection.connection_lost(None)
+        await waiting
+
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await connection.read(READ_BUFFER)
 
 
 async def test_names_of_headers_are_lower_case_and_the_first_of_several_counts():
