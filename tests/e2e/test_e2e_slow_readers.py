@@ -130,12 +130,12 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_its_provider_call_ends
 
 async def test_a_client_that_takes_a_little_now_and_then_is_not_cut_off(p1):
     p1.fault = "tokens:1500"
-    server = {"limits": {"write_time": "250ms"}}
+    server = {"limits": {"write_time": "500ms"}}
     async with running(routes({"p1": p1}, server=server), **PATIENT) as sidecar, readers(sidecar.port) as (lazy,):
         answer = b""
         while not answer.endswith(b"0\r\n\r\n"):
             await asyncio.sleep(0.02)
-            piece = await lazy.read(32768)
+            piece = await lazy.read(8192)
             assert piece, "cut off"
             answer += piece
 
