@@ -231,6 +231,10 @@ class Body(Protocol):
         """We are shutting down: let the next `read` tell the client that its answer ends here."""
 
     @property
+    def ended(self) -> bool:
+        """Whether what was read last was the last of it."""
+
+    @property
     def aborted(self) -> bool:
         """After the end: whether the connection should be reset instead of ended cleanly (`on_break: abort`)."""
 

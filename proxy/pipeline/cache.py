@@ -126,13 +126,20 @@ class _Listening:
         self._pieces: list[bytes] | None = []
 
     @property
+    def ended(self) -> bool:
+        return self._stream.ended
+
+    @property
     def aborted(self) -> bool:
         return self._stream.aborted
 
     async def read(self) -> bytes:
         piece = await self._stream.read()
-        if self._pieces is not None and piece is not KEEPALIVE_COMMENT:
+        if piece and self._pieces is not None and piece is not KEEPALIVE_COMMENT:
             self._listen(self._pieces, piece)
+        if self.ended and self._pieces is not None:
+            self._keep(b"".join(self._pieces))  # which looks at how it ended
+            self._pieces = None
         return piece
 
     def flow(self, write: Write) -> Awaitable[bool]:
@@ -152,10 +159,7 @@ class _Listening:
 
     def _listen(self, pieces: list[bytes], piece: bytes) -> None:
         self._size += len(piece)
-        if not piece:
-            self._pieces = None
-            self._keep(b"".join(pieces))  # which looks at how it ended
-        elif self._size > self._limit:
+        if self._size > self._limit:
             self._pieces = None
         else:
             pieces.append(piece)

@@ -84,6 +84,10 @@ class _Held:
         self.read, self.flow = stream.read, stream.flow
 
     @property
+    def ended(self) -> bool:
+        return self._stream.ended
+
+    @property
     def aborted(self) -> bool:
         return self._stream.aborted
 

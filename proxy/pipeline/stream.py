@@ -52,7 +52,7 @@ async def open_stream(
     call.record.provider = turn.provider.name
     settlement.attempt.facts = reader.facts
     settlement.attempt.note("hold_back.end", now, {"sidestep.held_bytes": len(held)})
-    first = replace(fed, forward=bytes(held))
+    first = Fed(bytes(held), output=fed.output, ended=fed.ended)
     return Reply(status=200, headers=dict(HEADERS), stream=StreamBody(settlement, reader, upstream, secrets, first))
 
 
@@ -68,7 +68,6 @@ class StreamBody:
     """The committed stream. Its end, its break and its drop each settle the attempt exactly once."""
 
     __slots__ = (
-        "_ended",
         "_first",
         "_full",
         "_keepalive",
@@ -81,6 +80,7 @@ class StreamBody:
         "_watch",
         "_write",
         "aborted",
+        "ended",
     )
 
     def __init__(
@@ -95,7 +95,7 @@ class StreamBody:
         self._write: Write = _nowhere
         self._full = False
         """Whether the client had no room for more when it was last written to."""
-        self._ended = False
+        self.ended = False
         self._keepalive = settlement.call.policy.streaming.keepalive
         self._pending: asyncio.Task[bytes] | None = None
         self._said_at = settlement.clock.now()
@@ -105,7 +105,7 @@ class StreamBody:
 
     async def read(self) -> bytes:
         """Return the next bytes for the client, `b""` at the end; a break becomes an error frame before the end."""
-        while not self._ended:
+        while not self.ended:
             if self._first is not None:
                 fed, self._first = self._first, None
             else:
@@ -135,7 +135,7 @@ class StreamBody:
 
         Not when we keep the client company with comments, for which somebody has to look at the clock.
         """
-        if self._keepalive or self._ended or self._first is not None:
+        if self._keepalive or self.ended or self._first is not None:
             return False
         self._write, self._full = write, False
         self._watch.resume()
@@ -157,7 +157,7 @@ class StreamBody:
 
     def interrupt(self) -> None:
         """Break it off on our own account; the next read tells the client."""
-        if self._ended:
+        if self.ended:
             return
         self._watch.verdict = Failure(error_class=ErrorClass.CANCELLED, message="sidestep is shutting down")
         self._upstream.close()
@@ -167,7 +167,7 @@ class StreamBody:
         if self._pending is not None:
             self._pending.cancel()
             self._pending.add_done_callback(_look_away)
-        self._ended = True
+        self.ended = True
         self._watch.stop()
         self._upstream.close()
         self._settlement.cancel()
@@ -187,7 +187,7 @@ class StreamBody:
         return pending.result()
 
     def _end(self) -> None:
-        self._ended = True
+        self.ended = True
         self._watch.stop()
         self._upstream.close()
         self._keep_text()
@@ -197,7 +197,7 @@ class StreamBody:
         """The answer was already under way: say so in the stream, and never pretend that it ended well."""
         call = self._settlement.call
         failure = scrubbed(failure, self._secrets)
-        self._ended = True
+        self.ended = True
         self._watch.stop()
         self._upstream.close()
         self._keep_text()

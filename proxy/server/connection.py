@@ -105,11 +105,12 @@ class Exchange:
             piece, self._held = self._held + piece, b""
         return self._connection.send(piece)
 
-    def end(self) -> None:
-        """Write the end of an answer that came in pieces."""
-        rest = self._held + b"0\r\n\r\n" if self._modern else self._held
-        if rest:
-            self._connection.send(rest)
+    def end(self, piece: bytes) -> bool:
+        """Write the last piece, which may be empty, and the end; say whether the client has no room at the moment."""
+        if self._modern:
+            piece = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
+        last, self._held = self._held + piece, b""
+        return self._connection.send(last) if last else False
 
     def abort(self) -> None:
         """Reset the connection: the client must not take what it got for an answer."""

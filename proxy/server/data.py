@@ -117,12 +117,14 @@ class DataListener:
 async def _pump(exchange: Exchange, stream: Body) -> None:
     """Take a piece only when the client has room for it."""
     while piece := await stream.read():
+        if stream.ended and not stream.aborted:
+            break
         if exchange.write(piece) or await stream.flow(exchange.write):
             await exchange.drained()
     if stream.aborted:
         exchange.abort()
-    else:
-        exchange.end()
+    elif exchange.end(piece):
+        await exchange.drained()
 
 
 def _admit(method: str, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:

@@ -13,6 +13,7 @@ from aiohttp.connector import Connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.transport.alarm import Alarm
+from proxy.transport.dialled import Dialled
 from proxy.transport.failures import MalformedError, TooLateError
 
 PIECE = 16 * 1024
@@ -28,14 +29,14 @@ Take = Callable[[bytes], bool]
 """Is given a piece of a body; says whether it wants the next one, too."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Dialled):
     """Asks, and hands out what comes.
 
     It has one clock, an alarm: it bounds the time that an answer has, and at rest it ends the connection's keep-alive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.transport: asyncio.Transport | None = None
+        super().__init__()
         self.lease: Connection | None = None
         """What the connector gave out; closing it closes the connection."""
         self.answers = 0
@@ -204,10 +205,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the event loop tells
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        self.transport = cast("asyncio.Transport", transport)
-
     def data_received(self, data: bytes) -> None:
         """Parse. What is not HTTP ends the connection; whoever waits is told why."""
         if self.complete or not self._asked:
@@ -221,8 +218,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._refuse(error)
         if self._surplus:
             del self._pieces[self._own :]
-        self._account(len(data), self._pieces[known:])
         if self._take is None or not self._flowed(self._take):
+            self._account(len(data), self._pieces[known:])
             self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -253,17 +250,24 @@ class UpstreamConnection(asyncio.Protocol):
         return self._waiter
 
     def _flowed(self, take: Take) -> bool:
-        """Hand on what came; False: whoever waits has something to do."""
-        if self.complete or self._error is not None or self._size > PIECE:
+        """Hand on what came, if it is no more than a piece; False: it is there still, and for `read` to see to."""
+        pieces = self._pieces
+        if not pieces or self._size or self.complete or self._error is not None:
             return False
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(data) > PIECE:
+            return False
+        pieces.clear()
+        self._overhead = 0
         try:
-            if not self._size or take(self.take(PIECE)):
-                return True
+            if not take(data):
+                self._take = None
+                self._tell()
         except Exception as error:  # noqa: BLE001  it is theirs who wait
+            self._take = None
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_exception(error)
-        self._take = None
-        return False
+        return True
 
     def _tell(self) -> None:
         waiter = self._waiter
@@ -300,31 +304,3 @@ class UpstreamConnection(asyncio.Protocol):
             self.when_lost(self)
         else:
             self.wake(TooLateError())
-
-    # What aiohttp's connector asks of a protocol
-
-    @property
-    def should_close(self) -> bool:
-        """It keeps no connection: those at rest are kept by the pool."""
-        return True
-
-    @property
-    def closed(self) -> "asyncio.Future[None] | None":
-        """Nobody waits for its end."""
-        return None
-
-    def is_connected(self) -> bool:
-        """Whether it is open."""
-        return self.transport is not None and not self.transport.is_closing()
-
-    def close(self) -> None:
-        """Close the socket."""
-        transport, self.transport = self.transport, None
-        if transport is not None:
-            transport.close()
-
-    def abort(self) -> None:
-        """Reset it."""
-        transport, self.transport = self.transport, None
-        if transport is not None:
-            transport.abort()
