@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def main(words: list[str] | None = None) -> int:
         if absent(each.needs):
             print(f"left out: {each.name}; to have it: {remedy(each.needs)}", file=sys.stderr)
     sys.setswitchinterval(SWITCH)
+    gc.disable()  # between scenarios instead: a pause of ours is not to count as theirs either
     results = asyncio.run(_run(chosen, arguments))
     for write, file in ((report.as_json, arguments.json), (report.as_markdown, arguments.markdown)):
         if file is not None:
@@ -73,6 +75,7 @@ async def _run(chosen: list[Scenario], arguments: argparse.Namespace) -> list[Re
         for few in _in_parts(chosen):
             with _gateway(arguments) as gateway:
                 for each in few:
+                    gc.collect()
                     result = await play(each, gateway, replace(options, seed=options.seed + number))
                     report.tell(result, alone=not results)
                     results.append(result)
