@@ -218,7 +218,7 @@ class Body(Protocol):
     async def read(self) -> bytes:
         """Return the next bytes to send, or `b""` at the end. Never raises for what an upstream did."""
 
-    def flow(self, write: "Write") -> Awaitable[bool]:
+    def flow(self, write: Write) -> Awaitable[bool]:
         """After a `read`: write what comes as it comes, until something does that only `read` can tell of.
 
         Says whether the client has no room for more at the moment. Raises what `write` raises.

@@ -201,9 +201,8 @@ async def _receive(
     answer = dialect.decode(call.request, wire, upstream.head, body)
     if isinstance(answer, Failure):
         return _failed(settlement, answer, secrets)
-    settlement.attempt.first_output_at = now
+    settlement.spoke(now)
     settlement.attempt.facts = answer.facts
-    call.record.first_output_at = now
     settlement.succeed()
     return _reply(call, settlement.turn, answer, keep_text=keep_text)
 

@@ -48,6 +48,11 @@ class Settlement:
             own = self.call.policy.timeouts.first_output
         return self.attempt.started + own
 
+    def spoke(self, now: float) -> None:
+        """The first real output was seen."""
+        self.attempt.first_output_at = now
+        self.call.record.first_output_at = now
+
     def succeed(self) -> None:
         """The answer is complete."""
         now = self._close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 from proxy.dialects.base import StreamReader
@@ -78,7 +79,6 @@ class StreamBody:
         "_settlement",
         "_upstream",
         "_watch",
-        "_write",
         "aborted",
         "ended",
     )
@@ -92,7 +92,6 @@ class StreamBody:
         self._secrets = secrets
         self._first: Fed | None = first
         """What `read` looks at before anything else."""
-        self._write: Write = _nowhere
         self._full = False
         """Whether the client had no room for more when it was last written to."""
         self.ended = False
@@ -137,13 +136,13 @@ class StreamBody:
         """
         if self._keepalive or self.ended or self._first is not None:
             return False
-        self._write, self._full = write, False
+        self._full = False
         self._watch.resume()
-        await self._upstream.flow(self._take)
+        await self._upstream.flow(partial(self._take, write))
         self._watch.pause(output=False)
         return self._full
 
-    def _take(self, data: bytes) -> bool:
+    def _take(self, write: Write, data: bytes) -> bool:
         """Write one piece; False: the client has no room for more, or it is more than words, and `read` tells of it."""
         fed = self._reader.feed(data)
         if fed.failure is not None or fed.ended:
@@ -152,7 +151,7 @@ class StreamBody:
         if fed.output:
             self._watch.progress()
         if fed.forward:
-            self._full = self._write(fed.forward)
+            self._full = write(fed.forward)
         return not self._full
 
     def interrupt(self) -> None:
@@ -213,11 +212,6 @@ class StreamBody:
     def _keep_text(self) -> None:
         if self._reader.text:
             self._settlement.call.record.captured_output = self._reader.text
-
-
-def _nowhere(_piece: bytes) -> bool:
-    """Nothing flows yet."""
-    return True
 
 
 def _look_away(read: asyncio.Task[bytes]) -> None:

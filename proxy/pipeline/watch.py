@@ -59,22 +59,18 @@ class Watch:
         self._reading = False
         self._left = self._idle if output else self._limit - now
         if output and self._settlement.attempt.first_output_at is None:
-            self._spoke(now)
+            self._settlement.spoke(now)
 
     def progress(self) -> None:
         """Real output was seen in the midst of a read that goes on."""
         now = self._clock.now()
         self._limit = now + self._idle
         if self._settlement.attempt.first_output_at is None:
-            self._spoke(now)
+            self._settlement.spoke(now)
 
     def stop(self) -> None:
         """No clock runs any more."""
         self._alarm.stop()
-
-    def _spoke(self, now: float) -> None:
-        self._settlement.attempt.first_output_at = now
-        self._settlement.call.record.first_output_at = now
 
     def _look(self) -> None:
         now, deadline = self._clock.now(), self._settlement.call.deadline

@@ -16,7 +16,7 @@ class Alarm:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, strike: Callable[[], object]) -> None:
         self.due = inf
-        """When it strikes (the loop's time); `inf`: never. To put it off, write to it; to put it forward, `set` it."""
+        """When it strikes (the loop's time); `inf`: never."""
         self._loop = loop
         self._strike = strike
         self._timer: asyncio.TimerHandle | None = None
