@@ -19,7 +19,7 @@ Layers, importing downwards only (a test reads the imports):
     3  pipeline     telemetry  transport
     2  registry
     1  decisions    routing  resilience  dialects  config
-    0  words        errors  messages  record  clock  envelope
+    0  words        errors  messages  record  clock  envelope, and outbox, through which both ends write
 
 Words: a *route* matches requests and names *providers* and a *policy*; a provider speaks a *dialect*; those that may be
 asked now are *candidates*; an *attempt* is one upstream call and ends in one *error class* or none; a *permit* is the

@@ -114,8 +114,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Reset the connection: the client must not take what it got for an answer."""
-        if self._connection.transport is not None:
-            self._connection.transport.abort()
+        self._connection.abort()
 
     async def drained(self) -> None:
         """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
@@ -179,12 +178,23 @@ class ClientConnection(GuardedConnection):
         return self._close
 
     def send(self, data: bytes) -> bool:
-        """Write to the socket; say whether the client is behind with reading. Raises ConnectionError."""
+        """Write to the client; say whether it is behind with reading. Raises ConnectionError."""
         transport = self.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        transport.write(data)
+        self._server.outbox.write(transport, data)
         return self._paused
+
+    def force_close(self) -> None:
+        """End the connection; what was written goes out before."""
+        self._server.outbox.flush()
+        super().force_close()
+
+    def abort(self) -> None:
+        """Reset the connection, behind what was written."""
+        self._server.outbox.flush()
+        if self.transport is not None:
+            self.transport.abort()
 
     async def room(self) -> None:
         """Wait until the socket takes more. Raises ConnectionError."""
@@ -222,6 +232,7 @@ class ClientConnection(GuardedConnection):
         if exchange is None:
             return False
         self._request_in_progress = True
+        self._server.outbox.under_way += 1
         try:
             await cast("Serve", self._request_handler)(exchange)
         except ConnectionError:
@@ -232,6 +243,7 @@ class ClientConnection(GuardedConnection):
                 return False
             self._apologise(exchange)
         finally:
+            self._server.outbox.under_way -= 1
             self._request_in_progress = False
             if self._handler_waiter is not None:
                 self._handler_waiter.set_result(None)

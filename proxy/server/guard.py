@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.config.snapshot import Limits
 from proxy.errors import ClientError, SidestepError
+from proxy.outbox import Outbox
 from proxy.server.answer import error_reply, response_of
 from proxy.server.descriptors import room
 
@@ -56,6 +57,7 @@ class GuardedServer(web.Server):
             read_bufsize=READ_BUFFER,
         )
         self.limits = limits
+        self.outbox = Outbox(self._loop)
         self.room = room()
         self._connection = connection or GuardedConnection
 

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from proxy.outbox import Outbox
 from proxy.transport.alarm import Alarm
 from proxy.transport.dialled import Dialled
 from proxy.transport.failures import MalformedError, TooLateError
@@ -35,7 +36,7 @@ class UpstreamConnection(Dialled):
     It has one clock, an alarm: it bounds the time that an answer has, and at rest it ends the connection's keep-alive.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         super().__init__()
         self.lease: Connection | None = None
         """What the connector gave out; closing it closes the connection."""
@@ -49,6 +50,7 @@ class UpstreamConnection(Dialled):
         self.when_lost: Callable[[UpstreamConnection], object] | None = None
         """Told when it ends at rest."""
         self._loop = loop
+        self._outbox = outbox
         self._pieces: list[bytes] = []
         """What has come of a body and was not read."""
         self._size = 0
@@ -82,7 +84,7 @@ class UpstreamConnection(Dialled):
         self._overhead = 0
         self.headers = {}
         self._alarm.set(until)
-        transport.write(request)
+        self._outbox.write(transport, request)
 
     async def head(self) -> None:
         """Wait until `status` and `headers` are those of the answer. Interim ones (1xx) are skipped.

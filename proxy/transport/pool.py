@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from proxy.config.snapshot import Tls
+from proxy.outbox import Outbox
 from proxy.transport.connection import UpstreamConnection
 
 KEEPALIVE = 15.0
@@ -48,7 +49,8 @@ class Pool:
     def __init__(self, tls: Tls) -> None:
         self._connector = aiohttp.TCPConnector(limit=0, ssl=_ssl_context(tls), ttl_dns_cache=DNS_TTL, force_close=True)
         loop = asyncio.get_running_loop()
-        self._connector._factory = cast("Any", functools.partial(UpstreamConnection, loop))  # noqa: SLF001
+        self.outbox = Outbox(loop)
+        self._connector._factory = cast("Any", functools.partial(UpstreamConnection, loop, self.outbox))  # noqa: SLF001
         self._loop = loop
         self._origins: dict[str, Origin] = {}
         self._split: dict[str, tuple[Origin, str]] = {}

@@ -240,6 +240,7 @@ async def _exchange(
 ) -> Upstream:
     """Ask, and wait for the head."""
     pooled, written = connection.answers > 0, pool.time()
+    pool.outbox.under_way += 1
     try:
         connection.ask(request, until)
         await connection.head()
@@ -251,6 +252,8 @@ async def _exchange(
     except BaseException:
         connection.discard()
         raise
+    finally:
+        pool.outbox.under_way -= 1
     if not 200 <= connection.status < 600:
         connection.discard()
         raise AttemptError(_broken("the provider answered with a status that means nothing here"))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.outbox import Outbox
 from proxy.transport.connection import (
     MAX_HEAD,
     MAX_HEADERS,
@@ -52,7 +53,7 @@ class Pipe:
 @asynccontextmanager
 async def asked(until=FAR):
     """A connection on which a question was asked."""
-    connection = UpstreamConnection(asyncio.get_running_loop())
+    connection = UpstreamConnection(asyncio.get_running_loop(), Outbox(asyncio.get_running_loop()))
     connection.connection_made(Pipe())
     connection.ask(b"GET / HTTP/1.1\r\n\r\n", until)
     yield connection
