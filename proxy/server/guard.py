@@ -24,7 +24,7 @@ MAX_HEADERS = 128
 MAX_LINE = 8190
 """Bytes of the request line and of any one header (RFC 9112 section 3 asks for at least 8000)."""
 READ_BUFFER = 64 * 1024
-WRITE_BUFFER = 32 * 1024
+WRITE_BUFFER = 16 * 1024
 """Bytes that wait in this process for a client that reads slowly, before its provider has to wait too."""
 UNSENT = 32 * 1024
 """Bytes that the kernel takes on top of them and has not sent. Left to itself it takes megabytes for each slow reader;

@@ -17,7 +17,7 @@ from proxy.transport.alarm import Alarm
 from proxy.transport.dialled import Dialled
 from proxy.transport.failures import MalformedError, TooLateError
 
-PIECE = 16 * 1024
+PIECE = 24 * 1024
 """Bytes of a stream that are handled in one turn of the event loop."""
 READ_BUFFER = 16 * 1024
 """Bytes per connection before the provider is told to wait; it may wait again when half of them are left."""
