@@ -161,7 +161,7 @@ async def test_more_than_a_piece_at_once_is_left_to_the_reader():
         connection.data_received(b"x" * (PIECE + 1))
         await waiting
 
-        assert len(await connection.read(READ_BUFFER)) == PIECE
+        assert len(await connection.read(PIECE)) == PIECE
 
 
 async def test_what_is_raised_by_who_takes_comes_to_who_waits():
