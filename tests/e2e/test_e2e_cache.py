@@ -9,6 +9,8 @@ from lab.configuration import routes
 from lab.sidecar import chat, eventually, running
 
 ON = {"cache": {"ttl": "10s"}}
+PATIENT = {"connect": "2s", "first_output": "10s", "idle": "10s", "total": "10s"}
+"""For crowds: nobody is to fail over because the test's own process, which plays everyone, stood still for a moment."""
 STALE = {"cache": {"ttl": "50ms"}, "degrade": [{"stale_cache": {"max_age": "1h"}}]}
 
 
@@ -107,7 +109,7 @@ async def test_requests_with_tools_are_always_asked(p1, pair):
 
 async def test_a_hundred_equal_questions_at_once_are_one_call(p1, pair):
     p1.fault = "latency:0.3"
-    async with running(pair, **ON) as sidecar:
+    async with running(pair, timeouts=PATIENT, **ON) as sidecar:
         answers = await asyncio.gather(*(sidecar.chat("hello") for _ in range(100)))
         assert (await counted(sidecar, "miss"), await counted(sidecar, "shared")) == (1, 99)
         assert await sidecar.metric("sidestep_requests_in_flight") == 0
@@ -121,7 +123,7 @@ async def test_a_hundred_equal_questions_at_once_are_one_call(p1, pair):
 async def test_equal_questions_mixed_with_others_each_get_their_own_answer(p1, pair):
     p1.fault = "latency:0.1"
     questions = [f"question {number % 7}" for number in range(70)]
-    async with running(pair, **ON) as sidecar:
+    async with running(pair, timeouts=PATIENT, **ON) as sidecar:
         answers = await asyncio.gather(*(sidecar.chat(question) for question in questions))
     assert [text(answer).echo for answer in answers] == questions
     assert len(p1.requests) == 7
@@ -129,8 +131,7 @@ async def test_equal_questions_mixed_with_others_each_get_their_own_answer(p1, p
 
 async def test_when_the_client_that_asks_leaves_the_others_are_answered(p1, pair):
     p1.schedule = ["hang"]
-    patient = {"connect": "1s", "first_output": "10s", "idle": "10s", "total": "10s"}
-    async with running(pair, timeouts=patient, **ON) as sidecar:
+    async with running(pair, timeouts=PATIENT, **ON) as sidecar:
         async with RawClient(sidecar.port) as leader:
             await leader.send(request(document=chat("hello")))
             await p1.until(lambda: len(p1.requests) == 1)
