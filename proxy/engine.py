@@ -46,15 +46,10 @@ class Engine:
     registry: Registry = field(default_factory=Registry)
     dialects: Mapping[str, Dialect] = field(default_factory=lambda: DIALECTS)
     observers: list[Observer] = field(default_factory=list)
-    _generation: Generation | None = None
+    generation: Generation = field(init=False)
+    """The one that new requests begin with; the shells adopt one before they serve."""
     _finished: list[Record] = field(default_factory=list)
     """What the observers have not heard of yet."""
-
-    @property
-    def generation(self) -> Generation:
-        """The generation that new requests begin with."""
-        assert self._generation is not None  # noqa: S101  the shells adopt before they serve
-        return self._generation
 
     @property
     def snapshot(self) -> Snapshot:
@@ -64,7 +59,7 @@ class Engine:
     def adopt(self, snapshot: Snapshot) -> None:
         """Make this snapshot current. Running requests finish on the generation that they began with."""
         self.registry.adopt(snapshot)
-        self._generation = self.build(snapshot)
+        self.generation = self.build(snapshot)
 
     def build(self, snapshot: Snapshot) -> Generation:
         """Compose a generation without making it current."""

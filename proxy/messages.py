@@ -150,11 +150,11 @@ class WireRequest:
 
 @dataclass(slots=True)
 class Head:
-    """Status line and headers of an upstream answer; headers are asked for in lower case."""
+    """Status line and headers of an upstream answer."""
 
     status: int
     headers: Mapping[str, str]
-    """Asked for lower-case names only, one at a time: the names in it are lower-case, or their case does not matter."""
+    """By lower-case names."""
 
     @property
     def media_type(self) -> str:

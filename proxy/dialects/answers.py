@@ -44,7 +44,7 @@ def speaks(choice: Mapping[str, Any]) -> bool:
     for part in (choice.get("delta"), choice.get("message"), choice):
         if isinstance(part, dict):
             for key, value in part.items():
-                if value and key in _OUTPUT_KEYS and solid(value):
+                if value and key in _OUTPUT_KEYS and (isinstance(value, str) or solid(value)):
                     return True
     return False
 
@@ -53,7 +53,8 @@ def failed_choice(choice: Mapping[str, Any], signals: Signals) -> Failure | None
     """Return the failure that a choice carries inside, if any (OpenRouter: `choices[0].error`, finish `error`)."""
     if choice.get("error"):
         return failure_of(read_error(choice), signals, status=200)
-    error_class = BAD_FINISHES.get(text(choice.get("finish_reason")))
+    reason = choice.get("finish_reason")
+    error_class = BAD_FINISHES.get(reason) if isinstance(reason, str) else None
     if error_class is None:
         return None
     return Failure(error_class=error_class, message="the provider failed in the middle of its answer")
@@ -152,8 +153,10 @@ def _error_inside(document: object) -> object | None:
     """Return the part of a 200's body that is an error, or None."""
     if isinstance(document, list):
         document = document[0] if document else None
-    found = mapping(document)
-    return document if found.get("error") or found.get("object") == "error" or found.get("fault") else None
+    if not isinstance(document, dict):
+        return None
+    told = document.get
+    return document if told("error") or told("object") == "error" or told("fault") else None
 
 
 _Judge = Callable[[Mapping[str, Any], AnswerFacts, Request, Signals], Failure | None]
@@ -162,12 +165,12 @@ _Judge = Callable[[Mapping[str, Any], AnswerFacts, Request, Signals], Failure | 
 def _judge_choices(
     document: Mapping[str, Any], facts: AnswerFacts, request: Request, signals: Signals
 ) -> Failure | None:
-    choices = mappings(document.get("choices"))
-    facts.finish_reasons = tuple([reason for choice in choices if (reason := text(choice.get("finish_reason")))])
     spoke = False
-    for choice in choices:
+    for choice in mappings(document.get("choices")):
         if failure := failed_choice(choice, signals):
             return failure
+        if reason := text(choice.get("finish_reason")):
+            facts.finish_reasons += (reason,)
         spoke = spoke or speaks(choice)
     return None if spoke else emptiness(facts.finish_reasons, facts, request)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.dialects.documents import count, mapping, text
+from proxy.dialects.documents import count, mapping
 from proxy.messages import AnswerFacts
 
 
@@ -13,27 +13,26 @@ def note(facts: AnswerFacts, document: Mapping[str, Any]) -> None:
     Usage comes as `prompt_tokens`/`completion_tokens` (chat) or `input_tokens`/`output_tokens` (responses, images), for
     Groq's streams under `x_groq`.
     """
-    if not facts.id:
-        facts.id = text(document.get("id")) or None
-    if not facts.model:
-        facts.model = text(document.get("model")) or None
-    usage = document.get("usage") or mapping(document.get("x_groq")).get("usage")
+    told = document.get
+    if not facts.id and isinstance(identifier := told("id"), str):
+        facts.id = identifier or None
+    if not facts.model and isinstance(model := told("model"), str):
+        facts.model = model or None
+    usage = told("usage") or ("x_groq" in document and mapping(told("x_groq")).get("usage"))
     if usage and isinstance(usage, dict):
         _note_usage(facts, usage)
 
 
 def _note_usage(facts: AnswerFacts, usage: Mapping[str, Any]) -> None:
-    facts.input_tokens = _first(usage, ("prompt_tokens", "input_tokens"), facts.input_tokens)
-    facts.output_tokens = _first(usage, ("completion_tokens", "output_tokens"), facts.output_tokens)
-    if prompt := mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details")):
-        facts.cached_tokens = _first(prompt, ("cached_tokens",), facts.cached_tokens)
-    if completion := mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details")):
-        facts.reasoning_tokens = _first(completion, ("reasoning_tokens",), facts.reasoning_tokens)
-
-
-def _first(source: Mapping[str, Any], names: tuple[str, ...], known: int | None) -> int | None:
-    for name in names:
-        number = count(source.get(name))
-        if number is not None:
-            return number
-    return known
+    told = usage.get
+    asked, answered = count(told("prompt_tokens")), count(told("completion_tokens"))
+    if asked is not None or (asked := count(told("input_tokens"))) is not None:
+        facts.input_tokens = asked
+    if answered is not None or (answered := count(told("output_tokens"))) is not None:
+        facts.output_tokens = answered
+    prompt = told("prompt_tokens_details") or told("input_tokens_details")
+    if prompt and (cached := count(mapping(prompt).get("cached_tokens"))) is not None:
+        facts.cached_tokens = cached
+    completion = told("completion_tokens_details") or told("output_tokens_details")
+    if completion and (reasoned := count(mapping(completion).get("reasoning_tokens"))) is not None:
+        facts.reasoning_tokens = reasoned

@@ -68,12 +68,6 @@ class Call:
     step: Step | None = None
     """The stage that is deciding right now."""
 
-    def begin_step(self, name: str, now: float) -> None:
-        """A stage begins to decide; the one before it is done."""
-        self.end_step(now)
-        self.step = step = Step(name, now)
-        self.record.steps.append(step)
-
     def end_step(self, now: float, error: str | None = None) -> None:
         """The stage that was deciding is done: it handed on, or refused with `error`."""
         step = self.step

@@ -65,7 +65,8 @@ def deadline() -> Answering:
 
     A committed stream has left the stage by then; its body keeps the same deadline.
     """
-    of_this_loop: _Expiries | None = None
+    expiries: _Expiries | None = None
+    """Those of the loop that the last request ran in."""
 
     async def run(call: Call, following: Handler[Reply]) -> Reply:
         total = call.policy.timeouts.total
@@ -73,13 +74,13 @@ def deadline() -> Answering:
         if wanted is not None and wanted < total:
             total, call.own_deadline = wanted, False
         call.deadline = call.request.received + total
-        nonlocal of_this_loop
-        loop = asyncio.get_running_loop()
-        expiries = of_this_loop
-        if expiries is None or expiries.loop is not loop:
-            expiries = of_this_loop = _Expiries(loop)
-        task = asyncio.current_task(loop)
-        assert task is not None  # noqa: S101  a coroutine runs in a task
+        nonlocal expiries
+        # Asking which loop runs is a system call; that a task of a loop runs says the same.
+        task = asyncio.current_task(expiries.loop) if expiries is not None else None
+        if expiries is None or task is None:
+            expiries = _Expiries(asyncio.get_running_loop())
+            task = asyncio.current_task(expiries.loop)
+            assert task is not None  # noqa: S101  a coroutine runs in a task
         expiry = _Expiry(task, call.deadline)
         expiries.add(expiry)
         try:

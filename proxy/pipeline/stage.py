@@ -8,6 +8,7 @@ from proxy.clock import Clock
 from proxy.errors import Failure
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
+from proxy.record import Step
 
 Result = TypeVar("Result")
 Handler = Callable[[Call], Awaitable[Result]]
@@ -50,7 +51,11 @@ def noted(stage: Stage[Result], following: Handler[Result], clock: Clock) -> Han
     name, run, now = stage.name, stage.run, clock.now
 
     def handler(call: Call) -> Awaitable[Result]:
-        call.begin_step(name, now())
+        at, before = now(), call.step
+        if before is not None and not before.ended:
+            before.ended = at
+        call.step = step = Step(name, at)
+        call.record.steps.append(step)
         return run(call, following)
 
     return handler

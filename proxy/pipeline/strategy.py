@@ -38,19 +38,22 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
     def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
         capability = call.request.capability
+        measuring = call.policy.strategy in _MEASURING
         seats: dict[str, tuple[Seat, str]] = {}
         candidates: list[Candidate] = []
         excluded: list[Excluded] = []
         for seat in seating.row(call.route, capability):
             provider = seat.provider
-            model = renamed(seat.names, call.model)
+            model = renamed(seat.names, call.model) if seat.names else call.model
             seats[provider.name] = seat, model or ""
             if not registry.overrides.allows(provider):
                 excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
-            else:
+            elif measuring or seat.state.recovered_at is not None:
                 candidates.append(_candidate(call, seat, model or "", now))
+            else:
+                candidates.append(seat.candidate)
         if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
@@ -78,7 +81,7 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
 def _told(call: Call, chosen: str, candidates: int) -> Mapping[str, Attribute]:
     """What the span of this stage says."""
     told: dict[str, Attribute] = {
-        "sidestep.strategy": call.policy.strategy.value,
+        "sidestep.strategy": call.policy.strategy,
         "sidestep.provider": chosen,
         "sidestep.candidates": candidates,
     }
@@ -149,9 +152,9 @@ def _spent(call: Call, provider: Provider) -> Exclusion | None:
 def _out_of_reach(call: Call, seat: Seat, now: float) -> Excluded | None:
     """What keeps it from any request for a while."""
     state, name = seat.state, seat.provider.name
-    gate = state.breaker
-    if not gate.available(now, seat.breaker):
-        until = gate.opens_until if gate.state(now) is State.OPEN else None
+    gate, until = state.breaker, state.breaker.opens_until
+    if until is not None and not gate.available(now, seat.breaker):
+        until = until if gate.state(now) is State.OPEN else None
         return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
     if state.cool_down.until > now:
         return Excluded(name, Exclusion.COOLING_DOWN, state.cool_down.until - now)
@@ -185,16 +188,14 @@ _UNSEEN = Performance()
 
 
 def _candidate(call: Call, seat: Seat, model: str, now: float) -> Candidate:
+    """What it stands as, for a strategy that measures or while it recovers."""
     provider, state = seat.provider, seat.state
-    measuring, recovered_at = call.policy.strategy in _MEASURING, state.recovered_at
-    if not measuring and recovered_at is None:
-        return seat.candidate
-    seen = state.performance(model, now) if measuring else _UNSEEN
+    seen = state.performance(model, now) if call.policy.strategy in _MEASURING else _UNSEEN
     return Candidate(
         provider.name,
         provider.priority,
         provider.weight,
-        share(now, recovered_at, call.policy.recovery.ramp),
+        share(now, state.recovered_at, call.policy.recovery.ramp),
         seen.requests,
         seen.success_rate,
         seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,

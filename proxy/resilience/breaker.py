@@ -54,16 +54,17 @@ class Breaker:
         "_open_since",
         "_probe_successes",
         "_probes",
-        "_recovered_at",
         "_trips",
-        "_until",
+        "opens_until",
+        "recovered_at",
     )
 
     def __init__(self) -> None:
         self._epoch = 0
         self._leave = Permit(0, probe=False)
         """What everybody gets while it is closed: one permit is as good as another within an epoch."""
-        self._until: float | None = None
+        self.opens_until: float | None = None
+        """Monotonic time at which it half-opens; None when it is closed."""
         self._open_since: float | None = None
         self._open_length = 0.0
         self._trips = 0
@@ -74,7 +75,8 @@ class Breaker:
         self._probes = 0
         """Probes in flight."""
         self._probe_successes = 0
-        self._recovered_at: float | None = None
+        self.recovered_at: float | None = None
+        """Monotonic time at which it last closed after having been open; None when it never was."""
 
     @property
     def failure_count(self) -> int:
@@ -82,34 +84,24 @@ class Breaker:
         return self._failures
 
     @property
-    def opens_until(self) -> float | None:
-        """Monotonic time at which it half-opens; None when it is closed."""
-        return self._until
-
-    @property
     def open_since(self) -> float | None:
         """Monotonic time at which it last left closed; None when it is closed. A probe that fails does not move it."""
         return self._open_since
 
-    @property
-    def recovered_at(self) -> float | None:
-        """Monotonic time at which it last closed after having been open; None when it never was."""
-        return self._recovered_at
-
     def state(self, now: float) -> State:
         """Return the state; an open breaker whose time has passed reads half open."""
-        if self._until is None:
+        if self.opens_until is None:
             return State.CLOSED
-        return State.OPEN if now < self._until else State.HALF_OPEN
+        return State.OPEN if now < self.opens_until else State.HALF_OPEN
 
     def available(self, now: float, settings: BreakerSettings) -> bool:
         """Say whether `acquire` would give a permit now."""
-        until = self._until
+        until = self.opens_until
         return until is None or (now >= until and self._probes < settings.half_open)
 
     def acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """Give a permit, or None when the provider is to be left alone."""
-        if self._until is None:
+        if self.opens_until is None:
             return self._leave
         return self.force_acquire(now) if self.available(now, settings) else None
 
@@ -156,7 +148,7 @@ class Breaker:
             self._closed_ratio.add(now, settings.window, second=1)
             if not self._too_many_failures(now, settings):
                 return False
-            if self._recovered_at is None or now - self._recovered_at >= self._open_length:
+            if self.recovered_at is None or now - self.recovered_at >= self._open_length:
                 self._trips = 0  # it stayed closed for at least as long as it had been open: a trouble of its own
         self._open(now, settings, draw)
         return True
@@ -171,16 +163,16 @@ class Breaker:
     def _open(self, now: float, settings: BreakerSettings, draw: float) -> None:
         doubled = settings.open_for * 2.0 ** min(self._trips, _MOST_DOUBLINGS)
         self._open_length = min(settings.max_open_for, doubled) * (1.0 + _JITTER * draw)
-        self._until = now + self._open_length
+        self.opens_until = now + self._open_length
         self._open_since = now if self._open_since is None else self._open_since
         self._trips += 1
         self._begin_epoch()
 
     def _close(self, now: float) -> None:
-        self._until = None
+        self.opens_until = None
         self._open_since = None
         self._failures = 0
-        self._recovered_at = now
+        self.recovered_at = now
         self._closed_ratio.clear()
         self._begin_epoch()
 

@@ -48,6 +48,8 @@ class Limiter:
 
     def ready_in(self, now: float, rate: Rate) -> float:
         """Return seconds until a `take` would succeed; 0 when it would now, one period when the rate allows nothing."""
+        if self._granted < rate.count:
+            return 0.0
         self._forget(now, rate)
         surplus = self._granted + 1 - rate.count
         if surplus <= 0:

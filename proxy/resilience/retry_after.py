@@ -17,6 +17,7 @@ _FAMILIES = tuple(
     (f"x-ratelimit-remaining{kind}", f"x-ratelimit-reset{kind}", f"x-ratelimit-limit{kind}") for kind in _LIMITS
 )
 """Spelled out once: every answer is asked for them."""
+_REMAINING = frozenset(remaining for remaining, _, _ in _FAMILIES)
 
 
 def retry_after(headers: Mapping[str, str], wall: float, *, limit: float) -> float | None:
@@ -45,6 +46,8 @@ def used_up(headers: Mapping[str, str], wall: float, *, limit: float) -> float |
     duration (OpenAI, Groq) tells when a bucket that refills steadily will be full again; the next request fits in long
     before, after one part in `x-ratelimit-limit`.
     """
+    if _REMAINING.isdisjoint(headers):
+        return None
     longest = None
     for remaining, reset, size in _FAMILIES:
         left = headers.get(remaining)

@@ -26,7 +26,7 @@ def reply_headers(record: Record, now: float) -> dict[str, str]:
         "x-request-id": record.request.id,
         "x-sidestep-provider": record.provider,
         "x-sidestep-attempts": str(len(record.attempts)),
-        "x-sidestep-failover": "true" if record.failovers else "false",
+        "x-sidestep-failover": "true" if len(record.attempts) > 1 and record.failovers else "false",
         "x-sidestep-route": record.route,
         "x-sidestep-generation": record.generation,
         "server-timing": f"proxy;dur={own * 1000:.1f}, upstream;dur={upstream * 1000:.1f}",

@@ -1,11 +1,11 @@
 """What becomes of a request alike, whether it came from a socket or from a call in this process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from proxy.engine import Engine
-from proxy.messages import Operation, Reply, Request
+from proxy.messages import ENDPOINTS, Operation, Reply, Request
 from proxy.record import Record
-from proxy.server.request import complete, operation_of, request_id
+from proxy.server.request import complete, request_id
 
 NewRecord = Callable[[Request, Mapping[str, str], float, str], Record]
 """Makes the record of a request from its headers (trace context), its start and its client's address."""
@@ -18,14 +18,14 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     """
     started = engine.clock.now()
     identifier = request_id(headers.get("x-request-id"), f"{engine.clock.bits(128):032x}")
-    operation = operation_of(path) or Operation.OTHER
+    operation = ENDPOINTS.get(path, Operation.OTHER)
     bare = Request(id=identifier, operation=operation, path=path, received=started)
     record = new_record(bare, headers, started, client)
     record.generation = engine.generation.snapshot.generation
     return record
 
 
-async def ask(engine: Engine, record: Record, headers: Mapping[str, str], body: bytes) -> Reply:
+def ask(engine: Engine, record: Record, headers: Mapping[str, str], body: bytes) -> Awaitable[Reply]:
     """Parse the body of a request that has begun and let the engine answer it. Raises SidestepError."""
     complete(record.request, headers, body)
-    return await engine.handle(record.request, record)
+    return engine.handle(record.request, record)

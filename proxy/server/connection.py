@@ -6,6 +6,7 @@ keep-alive, shutdown and flow control are aiohttp's.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -27,6 +28,8 @@ _STATUS_LINES = {
     for minor in (0, 1)
     for status in HTTPStatus
 }
+
+_BREAK = re.compile(r"[\r\n\0]")
 
 
 class Exchange:
@@ -131,8 +134,10 @@ class Exchange:
 
 def head(reply: Reply, framing: str, *, minor: int = 1) -> bytes:
     """Write status line and headers. Raises ValueError for a line break in a header."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
-    if not lines.count("\n") == lines.count("\r") == len(reply.headers) or "\0" in lines:
+    headers = reply.headers
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    told = "".join((*headers, *headers.values()))
+    if not told.isprintable() and _BREAK.search(told):
         raise ValueError("a header of an answer holds a line break")
     first = _STATUS_LINES.get((minor, reply.status)) or f"HTTP/1.{minor} {reply.status} \r\n"
     written = f"{first}{lines}date: {rfc822_formatted_time()}\r\n{framing}\r\n"
@@ -203,7 +208,7 @@ class ClientConnection(GuardedConnection):
     async def start(self) -> None:
         """Serve until the client or the listener has had enough; aiohttp calls it for every connection."""
         try:
-            while await self._message_waits():
+            while self._messages or await self._message_waits():
                 if not await self._serve_one():
                     break
         except ConnectionError:
@@ -213,8 +218,6 @@ class ClientConnection(GuardedConnection):
 
     async def _message_waits(self) -> bool:
         """Wait for the next message; False when none will come."""
-        if self._messages:
-            return True
         waiter = self._waiter = self._loop.create_future()
         try:
             await waiter

@@ -20,7 +20,7 @@ from proxy.server.body import read_body
 from proxy.server.connection import Exchange
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
-from proxy.server.request import check_media_type, operation_of
+from proxy.server.request import check_media_type
 
 _MODELS = "/v1/models"
 _PROBES = frozenset({"/livez", "/readyz"})
@@ -83,8 +83,9 @@ class DataListener:
         """Admit, read, parse, run the pipeline, write; what is left to write comes back. Raises SidestepError."""
         engine, headers = self._engine, exchange.headers
         snapshot = engine.generation.snapshot
-        operation = _admit(exchange.method, path, headers, snapshot)
-        if operation is None:
+        operation = record.request.operation
+        _admit(exchange.method, path, operation, headers, snapshot)
+        if operation is Operation.OTHER:
             document = encode(_models_document(path, snapshot, engine.registry.overrides))
             reply = Reply(headers={"content-type": "application/json"}, body=document)
         else:
@@ -127,22 +128,20 @@ async def _pump(exchange: Exchange, stream: Body) -> None:
         await exchange.drained()
 
 
-def _admit(method: str, path: str, headers: Mapping[str, str], snapshot: Snapshot) -> Operation | None:
-    """Decide by raw path, method and key alone; None is a question for the model list."""
-    operation = operation_of(path)
-    models = path == _MODELS or path.startswith(_MODELS + "/")
-    if operation is None and not models:
-        raise ClientError("there is no such endpoint here", status=404, code="no_route")
-    wanted = "GET" if models else "POST"
+def _admit(method: str, path: str, operation: Operation, headers: Mapping[str, str], snapshot: Snapshot) -> None:
+    """Decide by raw path, method and key alone; the operation `OTHER` that passes is a question for the model list."""
+    wanted = "POST"
+    if operation is Operation.OTHER:
+        if path != _MODELS and not path.startswith(_MODELS + "/"):
+            raise ClientError("there is no such endpoint here", status=404, code="no_route")
+        wanted = "GET"
     if method != wanted:
         raise ClientError(f"this endpoint takes {wanted}", status=405, code="method_not_allowed")
-    _check_key(headers.get("authorization", ""), snapshot.server.client_keys)
-    return operation
+    if snapshot.server.client_keys:
+        _check_key(headers.get("authorization", ""), snapshot.server.client_keys)
 
 
 def _check_key(authorization: str, keys: tuple[Secret, ...]) -> None:
-    if not keys:
-        return
     scheme, _, candidate = authorization.partition(" ")
     # Every key is compared, so that the time taken does not tell which one was nearly right.
     matches = [key.matches(candidate.strip()) for key in keys]

@@ -114,7 +114,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
         raise _invalid(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise _invalid("the body must be a JSON object")
-    if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(document):
+    if len(text) > 2 * MAX_DEPTH and text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(document):
         raise _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
     if "\\u" in text and _has_lone_surrogate(document):
         raise _invalid("the body holds half of a surrogate pair")

@@ -48,7 +48,8 @@ class Telemetry:
         `started` is monotonic seconds, and a moment ago: the wall clock is read now, for every request, so that one
         that was set meanwhile is right from the next request on. `tracestate` counts only beside a valid `traceparent`.
         """
-        parent = parse_traceparent(headers.get("traceparent"))
+        told = headers.get("traceparent")
+        parent = None if told is None else parse_traceparent(told)
         trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,
@@ -57,9 +58,7 @@ class Telemetry:
             wall_offset=self._clock.wall() - started,
             parent_span_id=None if parent is None else parent.span_id,
             trace_state="" if parent is None else parse_tracestate(headers.get("tracestate")),
-            sampled=head(
-                trace_id, self.tracing.settings.traces.sample, caller=None if parent is None else parent.sampled
-            ),
+            sampled=head(trace_id, self.tracing.settings.traces.sample) if parent is None else parent.sampled,
             client_address=client_address,
         )
 

@@ -119,19 +119,20 @@ class Metrics:
         self.attempt_duration[provider].add(max(0.0, attempt.ended - started))
         if first_output_at is not None:
             self.first_output[provider].add(max(0.0, first_output_at - started))
-        for kind, count in (
-            ("input", facts.input_tokens),
-            ("output", facts.output_tokens),
-            ("cached", facts.cached_tokens),
-            ("reasoning", facts.reasoning_tokens),
-        ):
-            if count is not None and count > 0:
-                self.tokens[provider, kind] += count
+        tokens = self.tokens
+        if facts.input_tokens:
+            tokens[provider, "input"] += facts.input_tokens
+        if facts.output_tokens:
+            tokens[provider, "output"] += facts.output_tokens
+        if facts.cached_tokens:
+            tokens[provider, "cached"] += facts.cached_tokens
+        if facts.reasoning_tokens:
+            tokens[provider, "reasoning"] += facts.reasoning_tokens
         if attempt.resend:
             self.retries[provider] += 1
         if attempt.hedge:
             self.hedged[provider, attempt.hedge] += 1
-        if maybe_billed(attempt):
+        if failure is not None and maybe_billed(attempt):
             self.billed[provider] += 1
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counts:

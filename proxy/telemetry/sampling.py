@@ -1,5 +1,7 @@
 """Which traces are kept: decided at the head by the caller or by chance, and again at the tail by what happened."""
 
+from functools import lru_cache
+
 from proxy.config.snapshot import Traces
 from proxy.record import Record
 
@@ -7,15 +9,18 @@ RATIO_BITS = 64
 RATIO_SPACE = 1 << RATIO_BITS
 
 
-def head(trace_id: int, ratio: float, *, caller: bool | None = None) -> bool:
-    """Decide when the request begins: the caller's decision when it sent one, else by the trace id.
+def head(trace_id: int, ratio: float) -> bool:
+    """Decide when a request begins whose caller has not decided yet, by the trace id.
 
     The lower 64 bits are compared with the ratio, as OpenTelemetry's `TraceIdRatioBased` does, so that every service
     that samples at the same ratio keeps the same traces.
     """
-    if caller is not None:
-        return caller
-    return (trace_id & (RATIO_SPACE - 1)) < round(ratio * RATIO_SPACE)
+    return (trace_id & (RATIO_SPACE - 1)) < _bound(ratio)
+
+
+@lru_cache(maxsize=4)
+def _bound(ratio: float) -> int:
+    return round(ratio * RATIO_SPACE)
 
 
 def keep(record: Record, settings: Traces) -> bool:

@@ -140,7 +140,7 @@ class UpstreamConnection(Dialled):
         """Wait for the next question, at most `until` then."""
         self._asked = False
         self.when_lost = when_lost
-        self.end_by(until)
+        self._alarm.set(until)
 
     def wake(self, error: Exception) -> None:
         """Tell whoever waits, and whoever will, that nothing more comes."""
@@ -168,7 +168,8 @@ class UpstreamConnection(Dialled):
     @property
     def reusable(self) -> bool:
         """Whether it may be asked again: alive, in between two answers, and nothing came that was not asked for."""
-        return self._keep and self.finished and self.is_connected()
+        transport = self.transport
+        return self._keep and self.complete and not self._size and transport is not None and not transport.is_closing()
 
     # What the parser tells; a question was asked, or the connection is not used again
 

@@ -52,6 +52,8 @@ class Pool:
         self.outbox = Outbox(loop)
         self._connector._factory = cast("Any", functools.partial(UpstreamConnection, loop, self.outbox))  # noqa: SLF001
         self._loop = loop
+        self.time = loop.time
+        """Monotonic seconds."""
         self._origins: dict[str, Origin] = {}
         self._split: dict[str, tuple[Origin, str]] = {}
         """Fixed URLs that were split already: as many as there are endpoints."""
@@ -103,15 +105,11 @@ class Pool:
         """Let a connection rest whose answer was read to its end, if it may be used again."""
         transport = connection.transport
         # An early answer to a request that is still being written leaves the connection in the middle of it.
-        if transport is None or not connection.reusable or transport.get_write_buffer_size():
+        if not connection.reusable or transport is None or transport.get_write_buffer_size():
             connection.discard()
             return
         origin.resting[connection] = None
         connection.rest(self.time() + KEEPALIVE, origin.lose)
-
-    def time(self) -> float:
-        """Monotonic seconds."""
-        return self._loop.time()
 
     async def close(self) -> None:
         """Close every connection."""
