@@ -1,8 +1,8 @@
 """The facts of one request, noted cheaply as it runs.
 
 Spans, metrics, the log line and the statistics are all made from this record, after the answer. Nothing here knows
-OpenTelemetry: identifiers are plain integers, chosen up front where they are propagated, and a span exists only once
-its trace is known to be kept. All times are monotonic seconds; `wall_offset` turns them into epoch seconds.
+OpenTelemetry: identifiers are plain digits and integers, chosen up front where they are propagated, and a span exists
+only once its trace is known to be kept. All times are monotonic seconds; `wall_offset` turns them into epoch seconds.
 """
 
 from collections.abc import Mapping
@@ -102,8 +102,8 @@ class Record:
     """One request from its first byte to its last."""
 
     request: Request
-    trace_id: int
-    """128 bits: the caller's, or new."""
+    trace_id: str
+    """32 hexadecimal digits: the caller's, or new."""
     started: float
     wall_offset: float
     """`wall() - now()` at the start."""
@@ -149,7 +149,7 @@ class Record:
 
     def traceparent(self, span_id: int) -> str:
         """The W3C header that makes `span_id` the parent of whatever the receiver does."""
-        return f"00-{self.trace_id:032x}-{span_id:016x}-{'01' if self.sampled else '00'}"
+        return f"00-{self.trace_id}-{span_id:016x}-{'01' if self.sampled else '00'}"
 
     @property
     def served(self) -> Attempt | None:

@@ -17,10 +17,11 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     `headers` has lower-case names; `path` has no query; `client` is the address it came from, empty in this process.
     """
     started = engine.clock.now()
-    identifier = request_id(headers.get("x-request-id"), f"{engine.clock.bits(128):032x}")
-    operation = ENDPOINTS.get(path, Operation.OTHER)
-    bare = Request(id=identifier, operation=operation, path=path, received=started)
-    record = new_record(bare, headers, started, client)
+    request = Request(id="", operation=ENDPOINTS.get(path, Operation.OTHER), path=path, received=started)
+    record = new_record(request, headers, started, client)
+    # A trace that begins here has no other request: its id is the request's as well.
+    made = record.trace_id if record.parent_span_id is None else f"{engine.clock.bits(128):032x}"
+    request.id = request_id(headers.get("x-request-id"), made)
     record.generation = engine.generation.snapshot.generation
     return record
 

@@ -53,7 +53,7 @@ class Telemetry:
         trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,
-            trace_id=trace_id,
+            trace_id=f"{trace_id:032x}",
             started=started,
             wall_offset=self._clock.wall() - started,
             parent_span_id=None if parent is None else parent.span_id,

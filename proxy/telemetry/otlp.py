@@ -90,9 +90,9 @@ def attribute(name: str, value: Value, number: int = ATTRIBUTES, limit: int | No
     return _texts(number, name, tuple([item[:limit] for item in value]))
 
 
-def trace(trace_id: int, state: str) -> bytes:
-    """Write what all spans of a trace begin with: its id and the callers' `tracestate`."""
-    written = b"\x0a\x10" + trace_id.to_bytes(16)
+def trace(trace_id: str, state: str) -> bytes:
+    """Write what all spans of a trace begin with: its id (hexadecimal) and the callers' `tracestate`."""
+    written = b"\x0a\x10" + bytes.fromhex(trace_id)
     return written + text(3, state) if state else written
 
 

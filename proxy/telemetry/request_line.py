@@ -42,7 +42,7 @@ def request_line(record: Record, level: int) -> str:
         (
             f'{{"time":"{iso_time(record.ended + record.wall_offset)}","level":"{LEVELS[level]}"',
             f',"logger":"{LOGGER}","message":"request"',
-            f',"request_id":{quoted(request.id)},"trace_id":"{record.trace_id:032x}"',
+            f',"request_id":{quoted(request.id)},"trace_id":"{record.trace_id}"',
             f',"route":{quoted(record.route)}' if record.route else "",
             f',"operation":"{request.operation}"',
             f',"model":{quoted(bounded(request.model, MAX_MODEL))}' if request.model else "",

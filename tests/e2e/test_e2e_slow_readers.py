@@ -16,8 +16,8 @@ READERS = 200
 WARM_UP = 50
 """Requests before the first look at the memory, so that what is made once is there."""
 EACH = 320 * 1024
-"""Bytes that a slow reader may cost, what the kernel holds for it not counted: 160 KiB as a rule, more where the machine
-is so busy that one read brings all that a provider has sent meanwhile."""
+"""Bytes that a slow reader may cost, what the kernel holds for it not counted: 160 KiB as a rule, more where the
+machine is so busy that one read brings all that a provider has sent meanwhile."""
 UNSENT = 200 * 1024
 """Bytes that the kernel may hold for one of them on our side."""
 PATIENT = {"timeouts": {"connect": "5s", "first_output": "30s", "idle": "30s", "total": "120s"}}

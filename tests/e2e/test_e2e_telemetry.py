@@ -110,6 +110,16 @@ async def test_the_log_has_one_line_for_a_request_and_no_word_of_what_was_said(p
     assert "secret plan" not in text
 
 
+async def test_a_request_without_an_id_is_found_by_the_id_of_the_trace_that_begins_with_it(p1):
+    async with running(routes({"p1": p1})) as sidecar:
+        first = await sidecar.chat("a")
+        within = [await sidecar.chat("a", {"traceparent": TRACEPARENT}) for _ in range(2)]
+    sent = [request.headers.get("traceparent").split("-")[1] for request in p1.requests]
+    made = [answer.headers.get("x-request-id") for answer in within]
+    assert sent == [first.headers.get("x-request-id"), TRACE, TRACE]
+    assert len({*made, TRACE}) == 3  # several requests of one trace are told apart
+
+
 async def test_label_values_are_bounded_whatever_clients_make_up(p1):
     async with running(routes({"p1": provider(p1, models={"default": "one"})})) as sidecar:
         await sidecar.chat("a")

@@ -6,7 +6,7 @@ from proxy.errors import AllProvidersFailed, ErrorClass, Failure, ProviderVerdic
 from proxy.messages import AnswerFacts, Operation, Request
 from proxy.record import Attempt, Event, Record, Step
 
-TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 STARTED = 1000.0
 WALL_OFFSET = 1_800_000_000.0 - STARTED
 

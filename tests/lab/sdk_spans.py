@@ -129,9 +129,11 @@ class _Trace:
         return ReadableSpan(
             name=name,
             kind=kind,
-            context=SpanContext(record.trace_id, span_id, is_remote=False, trace_flags=SAMPLED, trace_state=self.state),
+            context=SpanContext(
+                int(record.trace_id, 16), span_id, is_remote=False, trace_flags=SAMPLED, trace_state=self.state
+            ),
             parent=(
-                SpanContext(record.trace_id, parent_id, is_remote=is_remote, trace_flags=SAMPLED)
+                SpanContext(int(record.trace_id, 16), parent_id, is_remote=is_remote, trace_flags=SAMPLED)
                 if parent_id is not None
                 else None
             ),

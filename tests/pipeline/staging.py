@@ -336,7 +336,7 @@ class Play:
         now = self.clock.now()
         defaults = {"id": "req-1", "operation": operation, "path": path, "body": b"{}", "document": {}, "received": now}
         request = Request(**(defaults | {"model": model} | fields))
-        record = Record(request, trace_id=1, started=now, wall_offset=0.0)
+        record = Record(request, trace_id=f"{1:032x}", started=now, wall_offset=0.0)
         self.records.append(record)
         return await self.engine.handle(request, record)
 

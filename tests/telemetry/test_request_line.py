@@ -85,7 +85,7 @@ CHANGES = st.fixed_dictionaries(
         "request": st.builds(
             records.request, id=WORDS, model=WORDS, stream=st.booleans(), operation=st.sampled_from(Operation)
         ),
-        "trace_id": st.integers(1, (1 << 128) - 1),
+        "trace_id": st.integers(1, (1 << 128) - 1).map("{:032x}".format),
         "route": WORDS,
         "provider": WORDS,
         "generation": WORDS,
@@ -112,7 +112,7 @@ def fields(record):
         "logger": "sidestep.request",
         "message": "request",
         "request_id": record.request.id,
-        "trace_id": f"{record.trace_id:032x}",
+        "trace_id": record.trace_id,
         "route": record.route or None,
         "operation": record.request.operation.value,
         "model": bounded(record.request.model, 100) or None,

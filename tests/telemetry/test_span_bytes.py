@@ -138,7 +138,7 @@ RECORDS = st.builds(
     lambda attempts, **changes: records.record(*attempts, **changes),
     st.lists(ATTEMPTS, max_size=3),
     request=REQUESTS,
-    trace_id=st.integers(1, 2**128 - 1),
+    trace_id=st.integers(1, 2**128 - 1).map("{:032x}".format),
     parent_span_id=st.none() | st.integers(1, 2**64 - 1),
     trace_state=STATES.map(parse_tracestate),
     started=MOMENTS,

@@ -32,7 +32,7 @@ def test_the_server_span_hangs_under_the_callers_span():
     server = spans(records.success(parent_span_id=0xCA11, trace_state="vendor=1"))[0]
     assert server.parent_id == f"{0xCA11:016x}"
     assert server.remote_parent
-    assert server.trace_id == f"{records.TRACE_ID:032x}"
+    assert server.trace_id == records.TRACE_ID
     assert server.trace_state == "vendor=1"
 
 

@@ -26,7 +26,7 @@ from proxy.telemetry.spans import SpanMaker
 from proxy.telemetry.tracing import QUEUE, Tracing
 
 BITS = random.Random(11).getrandbits
-TRACE = f"{records.TRACE_ID:032x}"
+TRACE = records.TRACE_ID
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +115,9 @@ def test_all_providers_failing_arrives_with_every_attempt(received):
 
 
 def test_of_the_traces_sampled_out_only_those_worth_keeping_arrive(received):
-    good = records.success(sampled=False, trace_id=1)
-    bad = records.all_failed(sampled=False, trace_id=2)
-    moved = records.failover(sampled=False, trace_id=3)
+    good = records.success(sampled=False, trace_id=f"{1:032x}")
+    bad = records.all_failed(sampled=False, trace_id=f"{2:032x}")
+    moved = records.failover(sampled=False, trace_id=f"{3:032x}")
     receiver = received(good, bad, moved)
     assert {span.trace_id for span in receiver.spans} == {f"{2:032x}", f"{3:032x}"}
 
