@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from math import isinf
 from typing import Any
 
+from proxy.dialects.documents import read_plain
 from proxy.errors import ClientError
 from proxy.messages import ENDPOINTS, Operation, Request
 
@@ -97,7 +98,23 @@ def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
-    """Parse a strict JSON object. Raises ClientError `invalid_json`; never anything else, whatever the bytes."""
+    """Parse a strict JSON object, to look into it: a whole number beyond 64 bits may come out as a float.
+
+    Raises ClientError `invalid_json`; never anything else, whatever the bytes. What is not plain, or wrong, is left to
+    the stdlib, which takes three times as long but can be told what to refuse, and says where.
+    """
+    try:
+        document = read_plain(body)
+    except ValueError:
+        document = _strictly(body)
+    if not isinstance(document, dict):
+        raise _invalid("the body must be a JSON object")
+    if len(body) > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH and _too_deep(document):
+        raise _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
+    return document
+
+
+def _strictly(body: bytes) -> object:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
@@ -105,17 +122,13 @@ def parse_document(body: bytes) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         raise _invalid("the body starts with a byte order mark")
     try:
-        document = _STRICT.decode(text) if text[:1] != "{" or text[-1:] != "}" else _bare(text)
+        document: object = _STRICT.decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _invalid("the body is nested too deeply") from None
     except ValueError as error:
         raise _invalid(f"the body is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise _invalid("the body must be a JSON object")
-    if len(text) > 2 * MAX_DEPTH and text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(document):
-        raise _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
     if "\\u" in text and _has_lone_surrogate(document):
         raise _invalid("the body holds half of a surrogate pair")
     return document
@@ -145,12 +158,6 @@ def _finite(number: str) -> float:
 _STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
 
 
-def _bare(text: str) -> object:
-    """Decode what has no white space around it, without looking for any."""
-    document, end = _STRICT.raw_decode(text)
-    return document if end == len(text) else _STRICT.decode(text)
-
-
 def _too_deep(document: dict[str, Any]) -> bool:
     level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
@@ -161,7 +168,7 @@ def _too_deep(document: dict[str, Any]) -> bool:
     return True
 
 
-def _has_lone_surrogate(document: dict[str, Any]) -> bool:
+def _has_lone_surrogate(document: object) -> bool:
     try:
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

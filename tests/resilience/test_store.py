@@ -1,5 +1,7 @@
 """What is kept, for how long, how much of it, and which questions are the same."""
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,12 +25,17 @@ def holding(**answers):
 
 def question(**changes):
     document = changes.pop("document", {"model": "small", "messages": [{"role": "user", "content": "hello"}]})
-    fields = {"id": "r", "operation": Operation.CHAT, "path": "/v1/chat/completions", "body": b"{}"}
+    body = json.dumps(document).encode()
+    fields = {"id": "r", "operation": Operation.CHAT, "path": "/v1/chat/completions", "body": body}
     return Request(**(fields | {"document": document} | changes))
 
 
 def key(route="chat", **changes):
     return key_of(question(**changes), route)
+
+
+def test_every_digit_of_a_number_makes_a_difference():
+    assert key(document={"seed": 10**30}) != key(document={"seed": 10**30 + 1})
 
 
 def test_an_answer_is_given_again_until_it_is_too_old():

@@ -60,6 +60,9 @@ NOT_JSON = {
     "the model twice": b'{"model": "a", "model": "b"}',
     "stream twice, once escaped": b'{"stream": false, "strea\\u006d": true}',
     "a key twice further in": b'{"messages": [{"role": "user", "role": "system"}]}',
+    "a key twice, and a colon as an escape": b'{"a": 1, "a": 2, "b": "\\u003a"}',
+    "a key twice, and a colon as an escape in capitals": b'{"a": 1, "a": 2, "b": "\\u003A"}',
+    "a key twice, once an escape": b'{"a": 1, "\\u0061": "::"}',
     "an integer of 5,000 digits": b'{"seed": ' + b"9" * 5000 + b"}",
     "a trailing comma": b'{"a": 1,}',
     "two documents": b"{} {}",
@@ -88,7 +91,11 @@ def test_arbitrary_bytes_are_a_document_or_a_client_error(body):
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
         max_leaves=20,
     ).filter(lambda value: "\\ud" not in json.dumps(value).lower() or json.dumps(value, ensure_ascii=False).isascii())
@@ -96,6 +103,20 @@ def test_arbitrary_bytes_are_a_document_or_a_client_error(body):
 def test_every_document_without_surrogates_is_read_as_it_was_written(value):
     assert parse_document(json.dumps({"value": value}, ensure_ascii=False).encode("utf-8", "replace")) is not None
     assert parse_document(json.dumps({"value": value}).encode()) == {"value": value}
+
+
+VALUES = st.sampled_from(["1", '"a:b"', '":"', '"\\u003a"', '"\\""', '{"a": 1}', '{"a": {":": ":"}, "b": []}', "[]"])
+MEMBERS = st.lists(st.tuples(st.sampled_from(['"a"', '"b"', '":"', '"\\u0061"', '"\\u003a"']), VALUES), max_size=5)
+
+
+@given(MEMBERS)
+def test_an_object_is_taken_exactly_when_no_two_of_its_keys_are_the_same(members):
+    body = "{" + ", ".join(f"{name}: {value}" for name, value in members) + "}"
+    names = {json.loads(name) for name, _ in members}
+    result = outcome(parse_document, body.encode())
+
+    assert isinstance(result, dict) is (len(names) == len(members))
+    assert result == json.loads(body) or isinstance(result, ClientError)
 
 
 def nested(depth):
