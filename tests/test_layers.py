@@ -32,7 +32,7 @@ BESIDE = {("pipeline", "transport")}
 HOMES = {
     "aiohttp": {"transport", "server", "manager", "demo", "cli"},
     "aiohttp_retry": {"transport"},
-    "httptools": {"transport"},
+    "httptools": {"transport", "server"},
     "orjson": {"dialects"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from aiohttp.streams import StreamReader
 from aiohttp.web_exceptions import HTTPException
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -15,8 +15,82 @@ SPREAD = 0.1
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+READ_BUFFER = 64 * 1024
+"""Bytes of a body that wait to be read, before its client has to wait with sending more."""
+
+
+class Payload(Protocol):
+    """A body as it arrives: ours, or aiohttp's `StreamReader`. Reading raises its RequestPayloadError."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it has come."""
+
+    def read_nowait(self) -> bytes:
+        """Return what has come and was not read."""
+
+    async def readany(self) -> bytes:
+        """Return the next bytes, `b""` at the end."""
+
+
+class RequestBody:
+    """A body as it arrives."""
+
+    __slots__ = ("_broken", "_loop", "_pieces", "_read", "_waiter", "ended", "size")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[], object]) -> None:
+        self._loop = loop
+        self._read = read
+        """Told when much of it was read."""
+        self._pieces: list[bytes] = []
+        self.size = 0
+        """Bytes that have come and were not read."""
+        self.ended = False
+        """Whether all of it has come."""
+        self._broken = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def is_eof(self) -> bool:
+        """Whether all of it has come."""
+        return self.ended
+
+    def read_nowait(self) -> bytes:
+        """Return what has come and was not read."""
+        pieces, size = self._pieces, self.size
+        self._pieces, self.size = [], 0
+        if size > READ_BUFFER:
+            self._read()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def readany(self) -> bytes:
+        """Return the next bytes, `b""` at the end. Raises RequestPayloadError when it is not framed as it should be."""
+        while not self.size:
+            if self._broken:
+                raise RequestPayloadError
+            if self.ended:
+                return b""
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self.read_nowait()
+
+    def take(self, piece: bytes) -> None:
+        """More has come."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self._wake()
+
+    def end(self, *, broken: bool = False) -> None:
+        """Nothing more comes: it is complete, or `broken`."""
+        self.ended, self._broken = not broken, broken
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
 async def read_body(
-    payload: StreamReader,
+    payload: Payload,
     headers: Mapping[str, str],
     limits: Limits,
     proceed: Callable[[], None] | None,
@@ -51,7 +125,7 @@ async def read_body(
         raise ClientError("the body is not framed as HTTP/1.1 says", code="bad_http") from None
 
 
-async def _read(payload: StreamReader, limits: Limits) -> bytes:
+async def _read(payload: Payload, limits: Limits) -> bytes:
     pieces = []
     size = 0
     while piece := await payload.readany():

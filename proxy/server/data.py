@@ -17,7 +17,7 @@ from proxy.routing.overrides import Overrides
 from proxy.server.answer import error_reply, reply_headers
 from proxy.server.asking import NewRecord, ask, begin
 from proxy.server.body import read_body
-from proxy.server.connection import Exchange
+from proxy.server.exchange import Exchange
 from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type
@@ -35,7 +35,7 @@ class DataListener:
         self._new_record = new_record
         self.ready = True
         self._interrupted = False
-        self._running: dict[asyncio.Task[object], Body | None] = {}
+        self._running: dict[Exchange, Body | None] = {}
         """What is being served, and the stream of each answer that has begun."""
 
     async def handle(self, exchange: Exchange) -> None:
@@ -45,11 +45,10 @@ class DataListener:
             exchange.answer(probe(path, ready=self.ready))
             return
         record = begin(self._engine, self._new_record, path, exchange.headers, exchange.address)
-        task = exchange.task
-        self._running[task] = None
+        self._running[exchange] = None
         self._engine.registry.in_flight += 1
         try:
-            stream = await self._answer(exchange, path, record, task)
+            stream = await self._answer(exchange, path, record)
             if stream is not None:
                 await _pump(exchange, stream)
         except SidestepError as error:
@@ -58,13 +57,13 @@ class DataListener:
             if not self._interrupted or exchange.gone:
                 record.cancelled = True
                 raise
-            task.uncancel()
+            exchange.task.uncancel()
             self._refuse(exchange, NoProviderAvailable("sidestep is shutting down", retry_after=1.0), record)
         except ConnectionError:
             record.cancelled = True
             raise
         finally:
-            stream = self._running.pop(task)
+            stream = self._running.pop(exchange)
             if stream is not None:
                 stream.close()
             self._engine.registry.in_flight -= 1
@@ -73,13 +72,13 @@ class DataListener:
     def interrupt(self) -> None:
         """Tell every client that is still being served that sidestep goes away; new ones are told the same."""
         self._interrupted = True
-        for task, stream in self._running.items():
+        for exchange, stream in self._running.items():
             if stream is not None:
                 stream.interrupt()
-            else:
-                task.cancel()
+            elif not exchange.gone:  # that of one who has left is cancelled already
+                exchange.task.cancel()
 
-    async def _answer(self, exchange: Exchange, path: str, record: Record, task: "asyncio.Task[object]") -> Body | None:
+    async def _answer(self, exchange: Exchange, path: str, record: Record) -> Body | None:
         """Admit, read, parse, run the pipeline, write; what is left to write comes back. Raises SidestepError."""
         engine, headers = self._engine, exchange.headers
         snapshot = engine.generation.snapshot
@@ -91,10 +90,10 @@ class DataListener:
         else:
             admit(engine.registry, snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            proceed = exchange.proceed if exchange.takes_interim else None
+            proceed = exchange.proceed if "expect" in headers and exchange.takes_interim else None
             body = await read_body(exchange.payload, headers, snapshot.server.limits, proceed, self._clock.draw())
             reply = await ask(engine, record, headers, body)
-            self._running[task] = reply.stream
+            self._running[exchange] = reply.stream
         record.status = reply.status
         record.response_bytes = len(reply.body)
         reply.headers |= reply_headers(record, self._clock.now())

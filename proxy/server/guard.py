@@ -14,6 +14,7 @@ from proxy.config.snapshot import Limits
 from proxy.errors import ClientError, SidestepError
 from proxy.outbox import Outbox
 from proxy.server.answer import error_reply, response_of
+from proxy.server.body import READ_BUFFER
 from proxy.server.descriptors import room
 
 KEEPALIVE = 75.0
@@ -23,7 +24,6 @@ LINGER = 2.0
 MAX_HEADERS = 128
 MAX_LINE = 8190
 """Bytes of the request line and of any one header (RFC 9112 section 3 asks for at least 8000)."""
-READ_BUFFER = 64 * 1024
 WRITE_BUFFER = 16 * 1024
 """Bytes that wait in this process for a client that reads slowly, before its provider has to wait too."""
 UNSENT = 32 * 1024

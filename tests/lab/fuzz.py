@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.config import environment, shape, text
 from proxy.config.snapshot import Provider
@@ -23,6 +24,8 @@ from proxy.dialects.sse import Splitter
 from proxy.errors import ClientError, Failure
 from proxy.messages import Expect, Head, Operation, Request, WireRequest
 from proxy.resilience.retry_after import retry_after
+from proxy.server.exchange import Exchange
+from proxy.server.incoming import Incoming
 from proxy.server.request import operation_of, parse_document, request_id
 from proxy.telemetry.propagation import parse_traceparent, parse_tracestate
 
@@ -71,6 +74,13 @@ NASTY += [
 CHUNK = b'data: {"id":"c","model":"m","choices":[{"delta":{"content":"hi"},"finish_reason":null}],"usage":null}\n\n'
 DELTA = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi","logprobs":[]}\n\n'
 STREAM = CHUNK * 6 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+REQUESTS = (
+    ASK + b"Content-Length: 2\r\n\r\n{}" + b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
+    ASK + b"Transfer-Encoding: chunked\r\n\r\n1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX-Trailer: y\r\n\r\n" * 2,
+    ASK + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}" + ASK + b"Content-Length: 2\r\n\r\n{}",
+    b"GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+)
 PROVIDER = Provider(
     name="p", dialect="openai", base_url="http://127.0.0.1:1/v1", image_url="http://127.0.0.1:1/prompt/"
 )
@@ -188,6 +198,27 @@ def read_context(data: bytes, _: random.Random) -> None:
         raise AssertionError(value)
 
 
+def read_requests(data: bytes, chance: random.Random) -> None:
+    """The bytes of one client: where they are cut changes neither the requests in them nor what is wrong with them."""
+    told = [requests_in(data, chance, most) for most in (12, 100_000)]
+    if told[0] != told[1]:
+        raise AssertionError(f"{told[0]} is not {told[1]}")
+
+
+def requests_in(data: bytes, chance: random.Random, most: int) -> tuple[list[Any], str]:
+    """Feed them in pieces of at most so many: the requests as far as they came, and the code of what ended it."""
+    found: list[Exchange] = []
+    incoming = Incoming(None, None, found.append, int)  # nobody waits for a body here
+    at, problem = 0, None
+    while at < len(data) and problem is None:
+        step = chance.randint(1, most)
+        problem = incoming.feed(data[at : at + step])
+        at += step
+    told = [(each.method, each.path, dict(each.headers), each.closing) for each in found]
+    bodies = [(each.payload.read_nowait(), each.payload.ended) for each in found]
+    return list(zip(told, bodies, strict=True)), problem.code if problem else ""
+
+
 @dataclass(frozen=True)
 class Target:
     """What is fuzzed, and what its input usually looks like."""
@@ -212,6 +243,7 @@ TARGETS = {
         judge_answer,
         (b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}', b'{"error":"Queue full"}', b"<html>"),
     ),
+    "requests": Target(read_requests, REQUESTS),
     "yaml": Target(read_yaml, (ROUTES, b"version: 1\nattempts: 4\ntimeouts: {connect: 5s}\n")),
     "json": Target(read_json, (b'{"model":"m","messages":[{"role":"user","content":"x"}],"n":1.5e3,"t":null}',)),
     "retry-after": Target(

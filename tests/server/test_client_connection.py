@@ -8,7 +8,7 @@ from lab.sidecar import chat, eventually
 
 from proxy.messages import Reply
 from proxy.server import data
-from proxy.server.connection import head
+from proxy.server.exchange import head
 
 GOOD = request(document=chat("question"))
 

@@ -1,0 +1,168 @@
+"""One request of a client, and the bytes that answer it."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp.helpers import rfc822_formatted_time
+
+from proxy.messages import NO_HEADERS, Reply
+from proxy.server.body import CONTINUE, RequestBody
+
+_STATUS_LINES = {
+    (minor, status.value): f"HTTP/1.{minor} {status.value} {status.phrase}\r\n"
+    for minor in (0, 1)
+    for status in HTTPStatus
+}
+
+_BREAK = re.compile(r"[\r\n\0]")
+
+
+class Wire(Protocol):
+    """The connection, as one of its exchanges sees it."""
+
+    address: str
+    """Where the client is."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the listener wants to be rid of its connections."""
+
+    @property
+    def task(self) -> "asyncio.Task[None]":
+        """The task that answers all its exchanges."""
+
+    def send(self, data: bytes) -> bool:
+        """Write to the client; say whether it is behind with reading. Raises ConnectionError."""
+
+    def abort(self) -> None:
+        """Reset the connection, behind what was written."""
+
+    async def room(self) -> None:
+        """Wait until the socket takes more. Raises ConnectionError."""
+
+
+class Exchange:
+    """One request of a client, and the way to answer it.
+
+    Writing raises ConnectionError when the client is gone.
+    """
+
+    __slots__ = ("_connection", "_held", "_modern", "begun", "closing", "headers", "method", "path", "payload")
+
+    def __init__(
+        self,
+        connection: Wire,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        payload: RequestBody,
+        *,
+        modern: bool,
+        closing: bool,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path = path
+        """The raw request target."""
+        self.headers = headers
+        """By lower-case names."""
+        self.payload = payload
+        self.begun = False
+        """Whether something of the answer was written."""
+        self.closing = closing
+        """Whether the connection ends with this answer."""
+        self._held = b""
+        self._modern = modern
+
+    @property
+    def address(self) -> str:
+        """Where the client is."""
+        return self._connection.address
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._connection.gone
+
+    @property
+    def task(self) -> "asyncio.Task[None]":
+        """The task that answers it, and all others of its connection."""
+        return self._connection.task
+
+    @property
+    def takes_interim(self) -> bool:
+        """Whether the client knows `100 Continue` (HTTP/1.1)."""
+        return self._modern
+
+    def proceed(self) -> None:
+        """Tell the client to send its body; no part of the answer."""
+        self._connection.send(CONTINUE)
+
+    def answer(self, reply: Reply) -> bool:
+        """Write a whole answer; say whether the client has no room for more at the moment."""
+        self.begun = True
+        head = self._head(reply, f"content-length: {len(reply.body)}\r\n")
+        return self._connection.send(head if self.method == "HEAD" else head + reply.body)
+
+    def begin(self, reply: Reply) -> None:
+        """Make the head of an answer that comes in pieces; it goes out with the first of them.
+
+        What was asked is let go of: the pieces may take minutes to come.
+        """
+        self.begun = True
+        self.headers = NO_HEADERS
+        if self._modern:
+            self._held = self._head(reply, "transfer-encoding: chunked\r\n")
+        else:  # it knows no chunks: the end of the connection is the body's
+            self.closing = True
+            self._held = self._head(reply, "")
+
+    def write(self, piece: bytes) -> bool:
+        """Write a piece, not empty; say whether the client has no room for more at the moment."""
+        if self._modern:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        if self._held:
+            piece, self._held = self._held + piece, b""
+        return self._connection.send(piece)
+
+    def end(self, piece: bytes) -> bool:
+        """Write the last piece, which may be empty, and the end; say whether the client has no room at the moment."""
+        if self._modern:
+            piece = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
+        last, self._held = self._held + piece, b""
+        return self._connection.send(last) if last else False
+
+    def abort(self) -> None:
+        """Reset the connection: the client must not take what it got for an answer."""
+        self._connection.abort()
+
+    async def drained(self) -> None:
+        """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
+        await self._connection.room()
+
+    def _head(self, reply: Reply, framing: str) -> bytes:
+        self.closing = self.closing or self._connection.leaving
+        if self.closing:
+            framing += "connection: close\r\n"
+        elif not self._modern:
+            framing += "connection: keep-alive\r\n"
+        return head(reply, framing, minor=1 if self._modern else 0)
+
+
+def head(reply: Reply, framing: str, *, minor: int = 1) -> bytes:
+    """Write status line and headers. Raises ValueError for a line break in a header."""
+    headers = reply.headers
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    told = "".join((*headers, *headers.values()))
+    if not told.isprintable() and _BREAK.search(told):
+        raise ValueError("a header of an answer holds a line break")
+    first = _STATUS_LINES.get((minor, reply.status)) or f"HTTP/1.{minor} {reply.status} \r\n"
+    written = f"{first}{lines}date: {rfc822_formatted_time()}\r\n{framing}\r\n"
+    return written.encode("utf-8", "surrogateescape")
