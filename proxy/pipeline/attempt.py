@@ -12,7 +12,7 @@ from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
 from proxy.pipeline.stage import Handler
 from proxy.pipeline.stream import open_stream
-from proxy.record import Attempt
+from proxy.record import UNKNOWN, Attempt
 from proxy.resilience.backoff import backoff
 from proxy.resilience.outcome import Again
 from proxy.resilience.retry_after import retry_after, used_up
@@ -128,6 +128,7 @@ class _Sender:
             template=self.wire.template,
             span_id=self.clock.bits(64),
             started=now,
+            facts=UNKNOWN,
             waited=self.wait,
         )
         call.record.attempts.append(attempt)

@@ -14,32 +14,47 @@ SERVER_NAME = "sidestep"
 """Names the program, never its version."""
 
 
-def reply_headers(record: Record, now: float) -> dict[str, str]:
-    """The `x-sidestep-*` headers of every answer."""
+def reply_lines(record: Record, now: float) -> str:
+    """The header lines that every answer has: `x-sidestep-*` and what belongs to them.
+
+    Nothing in them can break a line: names are the configuration's, the id was checked, all else is ours.
+    """
+    attempts = record.attempts
     upstream = 0.0
-    for attempt in record.attempts:
+    for attempt in attempts:
         if attempt.hedge != "loser":
             upstream += (attempt.ended or now) - attempt.started
     own = max(0.0, now - record.started - upstream)
-    headers = {
-        "server": SERVER_NAME,
-        "x-request-id": record.request.id,
-        "x-sidestep-provider": record.provider,
-        "x-sidestep-attempts": str(len(record.attempts)),
-        "x-sidestep-failover": "true" if len(record.attempts) > 1 and record.failovers else "false",
-        "x-sidestep-route": record.route,
-        "x-sidestep-generation": record.generation,
-        "server-timing": f"proxy;dur={own * 1000:.1f}, upstream;dur={upstream * 1000:.1f}",
-    }
+    lines = (
+        f"server: {SERVER_NAME}\r\n"
+        f"x-request-id: {record.request.id}\r\n"
+        f"x-sidestep-provider: {record.provider}\r\n"
+        f"x-sidestep-attempts: {len(attempts)}\r\n"
+        f"x-sidestep-failover: {'true' if len(attempts) > 1 and record.failovers else 'false'}\r\n"
+        f"x-sidestep-route: {record.route}\r\n"
+        f"x-sidestep-generation: {record.generation}\r\n"
+        f"server-timing: proxy;dur={own * 1000:.1f}, upstream;dur={upstream * 1000:.1f}\r\n"
+    )
+    return lines if not (record.degraded or record.cache or record.events) else lines + _rare_lines(record)
+
+
+def _rare_lines(record: Record) -> str:
+    lines = ""
     if record.degraded:
-        headers["x-sidestep-degraded"] = record.degraded
+        lines += f"x-sidestep-degraded: {record.degraded}\r\n"
     if record.cache:
-        headers["x-sidestep-cache"] = record.cache
+        lines += f"x-sidestep-cache: {record.cache}\r\n"
         if record.age is not None:
-            headers["age"] = str(int(record.age))  # RFC 9111 section 5.1
-    if record.events and any(event.name == "last_chance" for event in record.events):
-        headers["x-sidestep-last-chance"] = "true"
-    return headers
+            lines += f"age: {int(record.age)}\r\n"  # RFC 9111 section 5.1
+    if any(event.name == "last_chance" for event in record.events):
+        lines += "x-sidestep-last-chance: true\r\n"
+    return lines
+
+
+def reply_headers(record: Record, now: float) -> dict[str, str]:
+    """The same by their names."""
+    parts = (line.partition(": ") for line in reply_lines(record, now).split("\r\n")[:-1])
+    return {name: value for name, _, value in parts}
 
 
 def error_reply(error: SidestepError, record: Record | None, headers: Mapping[str, str]) -> Reply:

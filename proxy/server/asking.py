@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from proxy.engine import Engine
-from proxy.messages import ENDPOINTS, Operation, Reply, Request
+from proxy.messages import ENDPOINTS, NO_HEADERS, Operation, Reply, Request
 from proxy.record import Record
 from proxy.server.request import complete, request_id
 
@@ -17,7 +17,14 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     `headers` has lower-case names; `path` has no query; `client` is the address it came from, empty in this process.
     """
     started = engine.clock.now()
-    request = Request(id="", operation=ENDPOINTS.get(path, Operation.OTHER), path=path, received=started)
+    request = Request(
+        id="",
+        operation=ENDPOINTS.get(path, Operation.OTHER),
+        path=path,
+        document=NO_HEADERS,
+        headers=NO_HEADERS,
+        received=started,
+    )
     record = new_record(request, headers, started, client)
     # A trace that begins here has no other request: its id is the request's as well.
     made = record.trace_id if record.parent_span_id is None else f"{engine.clock.bits(128):032x}"

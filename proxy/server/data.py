@@ -14,7 +14,7 @@ from proxy.messages import Body, Operation, Reply
 from proxy.pipeline.admission import admit
 from proxy.record import Record
 from proxy.routing.overrides import Overrides
-from proxy.server.answer import error_reply, reply_headers
+from proxy.server.answer import error_reply, reply_headers, reply_lines
 from proxy.server.asking import NewRecord, ask, begin
 from proxy.server.body import read_body
 from proxy.server.exchange import Exchange
@@ -96,10 +96,10 @@ class DataListener:
             self._running[exchange] = reply.stream
         record.status = reply.status
         record.response_bytes = len(reply.body)
-        reply.headers |= reply_headers(record, self._clock.now())
+        lines = reply_lines(record, self._clock.now())
         if reply.stream is not None:
-            exchange.begin(reply)
-        elif exchange.answer(reply):
+            exchange.begin(reply, lines)
+        elif exchange.answer(reply, lines):
             await exchange.drained()
         return reply.stream
 

@@ -105,24 +105,24 @@ class Exchange:
         """Tell the client to send its body; no part of the answer."""
         self._connection.send(CONTINUE)
 
-    def answer(self, reply: Reply) -> bool:
-        """Write a whole answer; say whether the client has no room for more at the moment."""
+    def answer(self, reply: Reply, lines: str = "") -> bool:
+        """Write a whole answer, with these header lines beside its own; say whether the client has no room for more."""
         self.begun = True
-        head = self._head(reply, f"content-length: {len(reply.body)}\r\n")
+        head = self._head(reply, f"{lines}content-length: {len(reply.body)}\r\n")
         return self._connection.send(head if self.method == "HEAD" else head + reply.body)
 
-    def begin(self, reply: Reply) -> None:
-        """Make the head of an answer that comes in pieces; it goes out with the first of them.
+    def begin(self, reply: Reply, lines: str) -> None:
+        """Make the head of an answer that comes in pieces, with these header lines; it goes out with the first piece.
 
         What was asked is let go of: the pieces may take minutes to come.
         """
         self.begun = True
         self.headers = NO_HEADERS
         if self._modern:
-            self._held = self._head(reply, "transfer-encoding: chunked\r\n")
+            self._held = self._head(reply, f"{lines}transfer-encoding: chunked\r\n")
         else:  # it knows no chunks: the end of the connection is the body's
             self.closing = True
-            self._held = self._head(reply, "")
+            self._held = self._head(reply, lines)
 
     def write(self, piece: bytes) -> bool:
         """Write a piece, not empty; say whether the client has no room for more at the moment."""
@@ -147,22 +147,21 @@ class Exchange:
         """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
         await self._connection.room()
 
-    def _head(self, reply: Reply, framing: str) -> bytes:
+    def _head(self, reply: Reply, lines: str) -> bytes:
         self.closing = self.closing or self._connection.leaving
         if self.closing:
-            framing += "connection: close\r\n"
+            lines += "connection: close\r\n"
         elif not self._modern:
-            framing += "connection: keep-alive\r\n"
-        return head(reply, framing, minor=1 if self._modern else 0)
+            lines += "connection: keep-alive\r\n"
+        return head(reply, lines, minor=1 if self._modern else 0)
 
 
-def head(reply: Reply, framing: str, *, minor: int = 1) -> bytes:
-    """Write status line and headers. Raises ValueError for a line break in a header."""
+def head(reply: Reply, lines: str, *, minor: int = 1) -> bytes:
+    """Write status line and headers, and `lines` of ours. Raises ValueError for a line break in a header."""
     headers = reply.headers
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     told = "".join((*headers, *headers.values()))
     if not told.isprintable() and _BREAK.search(told):
         raise ValueError("a header of an answer holds a line break")
     first = _STATUS_LINES.get((minor, reply.status)) or f"HTTP/1.{minor} {reply.status} \r\n"
-    written = f"{first}{lines}date: {rfc822_formatted_time()}\r\n{framing}\r\n"
-    return written.encode("utf-8", "surrogateescape")
+    named = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{first}{named}date: {rfc822_formatted_time()}\r\n{lines}\r\n".encode("utf-8", "surrogateescape")
