@@ -38,19 +38,19 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
     def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
         capability = call.request.capability
-        measuring = call.policy.strategy in _MEASURING
+        measuring, enabled = call.policy.strategy in _MEASURING, registry.overrides.enabled
         seats: dict[str, tuple[Seat, str]] = {}
         candidates: list[Candidate] = []
         excluded: list[Excluded] = []
         for seat in seating.row(call.route, capability):
-            provider = seat.provider
+            provider, state = seat.provider, seat.state
             model = renamed(seat.names, call.model) if seat.names else call.model
             seats[provider.name] = seat, model or ""
-            if not registry.overrides.allows(provider):
+            if not enabled.get(provider.name, provider.enabled):
                 excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
-            elif measuring or seat.state.recovered_at is not None:
+            elif measuring or state.breaker.recovered_at is not None or state.health.recovered_at is not None:
                 candidates.append(_candidate(call, seat, model or "", now))
             else:
                 candidates.append(seat.candidate)

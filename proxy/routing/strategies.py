@@ -57,7 +57,8 @@ def order(
     `preferred`, the client's wish, comes first whenever it is a candidate at all.
     """
     ranked = _STRATEGIES[strategy](candidates, rotation, draw)
-    if strategy is not StrategyName.WEIGHTED_ROUND_ROBIN:  # there the share is part of the weight
+    # By weight, the share is part of the weight.
+    if ranked and ranked[0].share < 1 and strategy is not StrategyName.WEIGHTED_ROUND_ROBIN:
         ranked = _eased_in(ranked, draw)
     return ranked if preferred is None else sorted(ranked, key=lambda each: each.name != preferred)
 

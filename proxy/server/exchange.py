@@ -54,7 +54,18 @@ class Exchange:
     Writing raises ConnectionError when the client is gone.
     """
 
-    __slots__ = ("_connection", "_held", "_modern", "begun", "closing", "headers", "method", "path", "payload")
+    __slots__ = (
+        "_connection",
+        "_held",
+        "_modern",
+        "address",
+        "begun",
+        "closing",
+        "headers",
+        "method",
+        "path",
+        "payload",
+    )
 
     def __init__(
         self,
@@ -68,6 +79,8 @@ class Exchange:
         closing: bool,
     ) -> None:
         self._connection = connection
+        self.address = connection.address
+        """Where the client is."""
         self.method = method
         self.path = path
         """The raw request target."""
@@ -80,11 +93,6 @@ class Exchange:
         """Whether the connection ends with this answer."""
         self._held = b""
         self._modern = modern
-
-    @property
-    def address(self) -> str:
-        """Where the client is."""
-        return self._connection.address
 
     @property
     def gone(self) -> bool:

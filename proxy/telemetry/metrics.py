@@ -21,6 +21,8 @@ DURATIONS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0,
 """Seconds: from a cached image to the longest answer that the default total deadline allows."""
 OVERHEADS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.5, 2.0)
 """Seconds that a proxy may take; most requests should lie below the fourth bound."""
+STATUS_CLASSES = {status: f"{status // 100}xx" for status in range(100, 600)}
+"""A request whose client left before it was told anything has no status: `none`."""
 UNROUTED = "none"
 """The route of a request that matched none."""
 
@@ -78,7 +80,7 @@ class Metrics:
         """Count one finished request; called exactly once for each."""
         route = record.route or UNROUTED
         operation = record.request.operation
-        self.requests[route, operation, status_class(record.status), outcome(record)] += 1
+        self.requests[route, operation, STATUS_CLASSES.get(record.status, "none"), outcome(record)] += 1
         self.duration[route, operation].add(duration(record))
         self.overhead.add(overhead(record))
         self.bytes[route] += record.response_bytes
@@ -154,8 +156,3 @@ class _Counted(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return (each.family() for each in self._families)
-
-
-def status_class(status: int) -> str:
-    """`2xx` ... `5xx`, or `none` when the client left before it was told anything."""
-    return f"{status // 100}xx" if 100 <= status <= 599 else "none"

@@ -25,7 +25,7 @@ def request_level(record: Record) -> int:
     """ERROR when the client was failed, WARNING when it took more than the first provider, else INFO."""
     if record.failed:
         return logging.ERROR
-    return logging.WARNING if record.degraded or record.failovers else logging.INFO
+    return logging.WARNING if record.degraded or (len(record.attempts) > 1 and record.failovers) else logging.INFO
 
 
 def request_log(record: Record) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def request_log(record: Record) -> dict[str, Any]:
 
 def request_line(record: Record, level: int) -> str:
     """One JSON object in plain ASCII, every control character escaped; what is unknown is left out."""
-    request, error, first = record.request, error_type(record), record.first_output_at
+    request, first = record.request, record.first_output_at
+    error = None if record.error is None and record.broken is None else error_type(record)
     line = "".join(
         (
             f'{{"time":"{iso_time(record.ended + record.wall_offset)}","level":"{LEVELS[level]}"',
@@ -51,7 +52,7 @@ def request_line(record: Record, level: int) -> str:
             f',"status":{record.status},"outcome":"{outcome(record)}"',
             f',"error":{quoted(error)}' if error else "",
             f',"attempts":[{",".join(map(_rung, record.attempts))}]',
-            f',"failover":{"true" if record.failovers else "false"}',
+            f',"failover":{"true" if len(record.attempts) > 1 and record.failovers else "false"}',
             f',"degraded":{quoted(record.degraded)}' if record.degraded else "",
             f',"cache":{quoted(record.cache)}' if record.cache else "",
             f',"ms":{milliseconds(record.ended - record.started)}',

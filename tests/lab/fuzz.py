@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from proxy.config import environment, shape, text
@@ -74,6 +75,7 @@ NASTY += [
 CHUNK = b'data: {"id":"c","model":"m","choices":[{"delta":{"content":"hi"},"finish_reason":null}],"usage":null}\n\n'
 DELTA = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi","logprobs":[]}\n\n'
 STREAM = CHUNK * 6 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+WIRE = SimpleNamespace(address="127.0.0.1")
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 REQUESTS = (
     ASK + b"Content-Length: 2\r\n\r\n{}" + b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -208,7 +210,7 @@ def read_requests(data: bytes, chance: random.Random) -> None:
 def requests_in(data: bytes, chance: random.Random, most: int) -> tuple[list[Any], str]:
     """Feed them in pieces of at most so many: the requests as far as they came, and the code of what ended it."""
     found: list[Exchange] = []
-    incoming = Incoming(None, None, found.append, int)  # nobody waits for a body here
+    incoming = Incoming(None, WIRE, found.append, int)  # nobody waits for a body here
     at, problem = 0, None
     while at < len(data) and problem is None:
         step = chance.randint(1, most)

@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.server.incoming import MAX_HEAD, Incoming
 
+WIRE = SimpleNamespace(address="127.0.0.1")
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
 LONG = ASK + b"Content-Length: 4\r\n\r\nbody"
 CHUNKED = ASK + b"Transfer-Encoding: chunked\r\n\r\n1;a=b\r\nb\r\n3\r\nody\r\n0\r\nX-Trailer: y\r\n\r\n"
@@ -27,7 +29,7 @@ GOOD = [LONG, CHUNKED, BARE, OLD, UPGRADING, UPGRADING_CHUNKED, ASK + b"\r\n"]
 def read(*pieces):
     """The requests in these pieces, each with its body as far as it came, and what was wrong."""
     found, problem = [], None
-    incoming = Incoming(None, None, found.append, int)
+    incoming = Incoming(None, WIRE, found.append, int)
     for piece in pieces:
         problem = problem or incoming.feed(piece)
     return [(each, each.payload.read_nowait(), each.payload.ended) for each in found], problem
@@ -115,7 +117,7 @@ def test_what_comes_behind_what_is_not_http_is_not_read():
 
 async def test_a_body_that_breaks_off_tells_its_reader_and_nobody_else():
     found = []
-    incoming = Incoming(asyncio.get_running_loop(), None, found.append, int)
+    incoming = Incoming(asyncio.get_running_loop(), WIRE, found.append, int)
     assert incoming.feed(ASK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n") is None
     assert await found[0].payload.readany() == b"body"
     waiting = asyncio.ensure_future(found[0].payload.readany())
