@@ -125,20 +125,18 @@ def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
 def _unfit(call: Call, seat: Seat, model: str | None, now: float) -> Excluded | None:
     """What keeps it from this request however long one waits, the most lasting reason first."""
     provider, state = seat.provider, seat.state
-    reason = None
+    serves = seat.serves_tools if call.request.tools else seat.serves
     if not seat.configured:
         reason = Exclusion.UNCONFIGURED
-    elif (
-        not (seat.serves_tools if call.request.tools else seat.serves)
-        or model is None
-        or (state.unsupported and state.lacks(model, now))
-    ):
+    elif not serves or model is None or (state.unsupported and state.lacks(model, now)):
         reason = Exclusion.UNSUPPORTED
     elif call.tried and (spent := _spent(call, provider)) is not None:
         reason = spent
     elif call.record.attempts and call.deadline - now < state.useful_time(model, now):
         reason = Exclusion.TOO_LATE
-    return None if reason is None else Excluded(provider.name, reason, None)
+    else:
+        return None
+    return Excluded(provider.name, reason, None)
 
 
 def _spent(call: Call, provider: Provider) -> Exclusion | None:

@@ -23,8 +23,8 @@ def _takes(condition: Match, request: Request) -> bool:
     return (
         condition.path == request.path
         and condition.method == _METHOD
-        and condition.stream in (None, request.stream)
-        and condition.tools in (None, request.tools)
+        and (condition.stream is None or condition.stream is request.stream)
+        and (condition.tools is None or condition.tools is request.tools)
         and (not condition.headers or _has(condition.headers, request.headers))
         and (condition.model == "*" or fnmatchcase(request.model, condition.model))
     )

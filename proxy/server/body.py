@@ -76,16 +76,17 @@ class RequestBody:
         """More has come."""
         self._pieces.append(piece)
         self.size += len(piece)
-        self._wake()
+        if self._waiter is not None:
+            self._wake(self._waiter)
 
     def end(self, *, broken: bool = False) -> None:
         """Nothing more comes: it is complete, or `broken`."""
         self.ended, self._broken = not broken, broken
-        self._wake()
+        if self._waiter is not None:
+            self._wake(self._waiter)
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
+    def _wake(self, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
             waiter.set_result(None)
 
 

@@ -28,8 +28,8 @@ class Incoming:
     __slots__ = (
         "_head_size",
         "_headers",
+        "_ignored",
         "_in_head",
-        "_lines",
         "_loop",
         "_offered",
         "_parser",
@@ -55,7 +55,8 @@ class Incoming:
         """Told when much of a body was read."""
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._lines = 0
+        self._ignored = 0
+        """Lines that were not looked at."""
         self._head_size = 0
         self._offered = False
         """Whether this request offers another protocol: then the parser leaves all that follows to us."""
@@ -118,7 +119,7 @@ class Incoming:
         """A request begins."""
         if not self._silent:
             self._target, self._headers = b"", {}
-            self._lines = self._head_size = 0
+            self._ignored = self._head_size = 0
             self._in_head, self.body = True, None
 
     def on_url(self, piece: bytes) -> None:
@@ -129,17 +130,16 @@ class Incoming:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which must not say what only a header may."""
-        if self._silent:
-            return
-        self._lines += 1
-        if self._lines > MAX_HEADERS:
-            raise _too_many()
         if len(name) + len(value) > MAX_LINE:
             raise _too_long()
-        known = name.decode("ascii").lower()
-        if self._in_head and known not in self._headers:
-            self._headers[known] = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
-        elif known in SINGLE:
+        headers, known = self._headers, name.decode("ascii").lower()
+        if self._in_head and known not in headers:
+            if len(headers) >= MAX_HEADERS:
+                raise _too_many()
+            headers[known] = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
+            return
+        self._ignored += 1
+        if self._ignored > MAX_HEADERS or (known in SINGLE and not self._silent):
             raise _malformed()
 
     def on_headers_complete(self) -> None:

@@ -41,9 +41,9 @@ def operation_of(path: str) -> Operation | None:
     return ENDPOINTS.get(path.partition("?")[0])
 
 
-def request_id(wanted: str | None, made: str) -> str:
+def request_id(wanted: str, made: str) -> str:
     """Keep the client's `x-request-id` when it is safe to log and to echo, else use the one made here."""
-    return wanted if wanted and _REQUEST_ID.match(wanted) else made
+    return wanted if _REQUEST_ID.match(wanted) else made
 
 
 def complete(request: Request, headers: Mapping[str, str], body: bytes) -> None:

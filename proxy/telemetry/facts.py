@@ -63,11 +63,9 @@ def overhead(record: Record) -> float:
     waited before attempts, less the wait for an identical request's answer. What a slow client took to read its answer
     falls into the last attempt, not in here.
     """
-    attempts = record.attempts
+    attempts, elsewhere, covered = record.attempts, record.shared_wait, record.started
     if len(attempts) > 1:
         attempts = sorted(attempts, key=attrgetter("started"))
-    elsewhere = record.shared_wait
-    covered = record.started
     for attempt in attempts:
         elsewhere += attempt.waited
         if attempt.ended > covered:

@@ -365,7 +365,7 @@ def test_a_well_formed_request_id_is_kept(wanted):
     assert request_id(wanted, "made") == wanted
 
 
-@pytest.mark.parametrize("wanted", [None, "", "a b", "a\n", "a\r\nx: y", "A" * 129, "é", "<script>", "a/b"])
+@pytest.mark.parametrize("wanted", ["", "a b", "a\n", "a\r\nx: y", "A" * 129, "é", "<script>", "a/b"])
 def test_any_other_request_id_is_replaced(wanted):
     assert request_id(wanted, "made") == "made"
 
