@@ -2,7 +2,7 @@
 
 One request, from socket to socket:
 
-    server.connection one exchange after the other on a client's socket
+    server.connection one exchange after the other on a client's socket, as server.incoming reads them
     server.data       reads the body, makes a Request of it (server.request) and begins its Record
     engine            takes the current generation once, finds the route (routing.match), starts its policy's chain
     pipeline.build    the chain and the reasons for its order: deadline, admission, cache, degrade, failover
