@@ -8,6 +8,7 @@ from lab.sidecar import chat, eventually
 
 from proxy.messages import Reply
 from proxy.server import data
+from proxy.server.connection import MOST_ASKED
 from proxy.server.exchange import head
 
 GOOD = request(document=chat("question"))
@@ -108,3 +109,31 @@ async def test_the_task_of_a_connection_ends_with_it(sidecar):
         return len(asyncio.all_tasks()) <= before
 
     await eventually(gone)
+
+
+async def test_what_is_sent_ahead_waits_at_the_client_until_it_is_its_turn(sidecar, upstream):
+    upstream.fault = "latency:0.5"
+    large = request(document=chat("x" * 20_000_000))
+    async with RawClient(sidecar.port) as client:
+        sending = asyncio.ensure_future(client.send(GOOD + large))
+        await upstream.until(lambda: len(upstream.requests) == 1)
+        await asyncio.sleep(0.2)
+        (connection,) = sidecar.sidecar._servers[-1][1].connections
+        held, waiting = connection._held, connection._incoming.body.size
+        first, second = await client.response(), await client.response()
+        await sending
+
+    assert held
+    assert waiting < 1_000_000
+    assert (first.status, second.status) == (200, 200)
+    assert len(upstream.requests[1].body) > 20_000_000
+
+
+async def test_many_requests_sent_ahead_are_answered_in_their_order(sidecar):
+    count = 3 * MOST_ASKED
+    async with RawClient(sidecar.port) as client:
+        asked = [request("GET", "/v1/models", headers={"X-Request-Id": f"r{number}"}) for number in range(count)]
+        await client.send(b"".join(asked))
+        answers = [await client.response() for _ in range(count)]
+
+    assert [answer.headers.get("x-request-id") for answer in answers] == [f"r{number}" for number in range(count)]
