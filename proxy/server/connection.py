@@ -52,6 +52,7 @@ class ClientConnection(GuardedConnection):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more comes."""
         self._incoming.close()
+        self._incoming = cast("Incoming", None)  # which holds on to this connection
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -126,10 +127,12 @@ class ClientConnection(GuardedConnection):
 
     def _regulate(self) -> None:
         """Let the client wait while what it has sent waits: many requests, or much of a body."""
+        transport = self.transport
+        if transport is None:
+            return
         body = self._incoming.body
         much = len(self._asked) > MOST_ASKED or (body is not None and body.size > READ_BUFFER)
-        transport = self.transport
-        if much is not self._held and transport is not None and not transport.is_closing():
+        if much is not self._held and not transport.is_closing():
             self._held = much
             if much:
                 transport.pause_reading()

@@ -1,6 +1,7 @@
 """One client's connection on the raw wire: how answers are framed, what keeps it open, and what ends it."""
 
 import asyncio
+import gc
 
 import pytest
 from lab.client import RawClient, request
@@ -8,7 +9,7 @@ from lab.sidecar import chat, eventually
 
 from proxy.messages import Reply
 from proxy.server import data
-from proxy.server.connection import MOST_ASKED
+from proxy.server.connection import MOST_ASKED, ClientConnection
 from proxy.server.exchange import head
 
 GOOD = request(document=chat("question"))
@@ -137,3 +138,19 @@ async def test_many_requests_sent_ahead_are_answered_in_their_order(sidecar):
         answers = [await client.response() for _ in range(count)]
 
     assert [answer.headers.get("x-request-id") for answer in answers] == [f"r{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("data", [GOOD, request(document=chat("question", stream=True)), b"nonsense\r\n\r\n"])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(sidecar, data):
+    gc.collect()
+    gc.disable()
+    try:
+        async with RawClient(sidecar.port) as client:
+            await client.ask(data)
+
+        async def nothing_left():
+            return not any(isinstance(each, ClientConnection) for each in gc.get_objects())
+
+        await eventually(nothing_left)
+    finally:
+        gc.enable()
