@@ -104,8 +104,7 @@ class Engine:
             call.end_step(self.clock.now(), error.code)
             raise
         finally:
-            if call.step is not None and not call.step.ended:
-                call.end_step(self.clock.now())
+            call.end_step(self.clock.now())
 
     def finish(self, record: Record) -> None:
         """The last byte is written, or nobody waits for it any more: the observers will hear of it, once.

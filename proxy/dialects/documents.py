@@ -9,8 +9,6 @@ import orjson
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-_ESCAPED_COLON = b"\\u003"
-"""What `\\u003a` begins with."""
 _ENVELOPE = frozenset({"type", "id", "index", "format", "status", "role", "object"})
 _DEPTH = 6
 
@@ -32,20 +30,19 @@ def read_json(data: bytes) -> object:
 
 
 def read_plain(data: bytes) -> object:
-    """Parse what nobody could read in another way, to look into it; ValueError when that is not certain.
+    """Parse what comes out byte for byte when it is written anew: no key stands twice in it, and every number is exact.
 
-    A colon stands behind each key, in strings, and nowhere else. So a text with as many as there are in what was read
-    from it, once that is written anew, names no key twice, unless it spells one of them as an escape.
+    That is how most clients write: without blanks, and with characters as they are. ValueError for anything else.
     """
-    if b"\\" in data and _ESCAPED_COLON in data:
-        raise ValueError("it may have more colons than can be counted")
+    if b'": ' in data[:64]:
+        raise ValueError("it has blanks between its tokens")  # which saves reading it in vain
     try:
         document = orjson.loads(data)
         written = orjson.dumps(document)
     except orjson.JSONEncodeError as error:
         raise ValueError("nested too deep") from error
-    if written.count(b":") != data.count(b":"):
-        raise ValueError("a key stands twice in one object")
+    if written != data:
+        raise ValueError("it can be written in another way")
     return document
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.dialects.documents import mapping, read_exactly, write_ascii, write_json
+from proxy.dialects.documents import write_ascii, write_json
 
 MOST = 8
 """Keys of one name that are looked at; a text with more of them is written anew."""
@@ -27,7 +27,7 @@ def changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, Any]
     for name, value in changes.items():
         found = _place(spliced, name) if name in document else _front(spliced, name)
         if found is None or (name in document and not isinstance(document[name], str)):
-            return write_json({**mapping(read_exactly(body)), **changes})
+            return write_json({**document, **changes})
         start, end, before, after = found
         spliced = b"".join((spliced[:start], before, write_ascii(value), after, spliced[end:]))
     return spliced

@@ -38,19 +38,19 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
     def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
         capability = call.request.capability
-        measuring, enabled = call.policy.strategy in _MEASURING, registry.overrides.enabled
+        measuring = call.policy.strategy in _MEASURING
         seats: dict[str, tuple[Seat, str]] = {}
         candidates: list[Candidate] = []
         excluded: list[Excluded] = []
         for seat in seating.row(call.route, capability):
-            provider, state = seat.provider, seat.state
-            model = renamed(seat.names, call.model) if seat.names else call.model
+            provider = seat.provider
+            model = renamed(seat.names, call.model)
             seats[provider.name] = seat, model or ""
-            if not enabled.get(provider.name, provider.enabled):
+            if not registry.overrides.allows(provider):
                 excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
-            elif measuring or state.breaker.recovered_at is not None or state.health.recovered_at is not None:
+            elif measuring or seat.state.recovered_at is not None:
                 candidates.append(_candidate(call, seat, model or "", now))
             else:
                 candidates.append(seat.candidate)
@@ -150,9 +150,9 @@ def _spent(call: Call, provider: Provider) -> Exclusion | None:
 def _out_of_reach(call: Call, seat: Seat, now: float) -> Excluded | None:
     """What keeps it from any request for a while."""
     state, name = seat.state, seat.provider.name
-    gate, until = state.breaker, state.breaker.opens_until
-    if until is not None and not gate.available(now, seat.breaker):
-        until = until if gate.state(now) is State.OPEN else None
+    gate = state.breaker
+    if not gate.available(now, seat.breaker):
+        until = gate.opens_until if gate.state(now) is State.OPEN else None
         return Excluded(name, Exclusion.OPEN, max(0.0, until - now) if until is not None else 1.0)
     if state.cool_down.until > now:
         return Excluded(name, Exclusion.COOLING_DOWN, state.cool_down.until - now)

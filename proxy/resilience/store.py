@@ -94,8 +94,7 @@ def key_of(request: Request, route: str) -> bytes | None:
     """
     if request.tools or request.pinned or request.operation not in KEPT or len(request.body) > LONGEST_QUESTION:
         return None
-    document = json.loads(request.body)  # every digit counts, also of numbers that no double can hold
-    asked = [route, request.operation, request.preferred, {**document, "stream": request.stream}]
+    asked = [route, request.operation, request.preferred, {**request.document, "stream": request.stream}]
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 

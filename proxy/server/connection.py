@@ -56,16 +56,13 @@ class ClientConnection(GuardedConnection):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse. A clock runs from the first byte of a request to the end of its head."""
+        """Parse."""
         if self._force_close or self._close:
             return
         problem = self._incoming.feed(data)
         if problem is not None:
             self._put(problem)
-        if self._asked or self._request_in_progress:
-            self._stop_timer()
-        elif self._header_timer is None:
-            self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
+        self._time_head(waiting=bool(self._asked))
         self._regulate()
 
     @property

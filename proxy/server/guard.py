@@ -108,12 +108,18 @@ class GuardedConnection(RequestHandler):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Run a clock from the first byte of a request to the end of its headers (aiohttp has none of its own)."""
-        before = self._request_count
+        """Take it, and time the head that it may have begun."""
         super().data_received(data)
-        if self._request_count != before or self._request_in_progress:
+        self._time_head(waiting=bool(self._messages))
+
+    def _time_head(self, *, waiting: bool) -> None:
+        """Run a clock from the first byte of a request to the end of its headers (aiohttp has none of its own).
+
+        It stands while one is answered, or is `waiting` for that.
+        """
+        if waiting or self._request_in_progress:
             self._stop_timer()
-        elif self._header_timer is None and not self._messages:
+        elif self._header_timer is None:
             self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  aiohttp's signature
@@ -166,7 +172,22 @@ def parse_error(status: int, exc: BaseException | None) -> SidestepError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return SidestepError("sidestep failed to handle this request; its log says why", status=status)
     if isinstance(exc, LineTooLong):
-        return ClientError("the request line or a header is too long", status=431, code="headers_too_large")
+        return too_long()
     if exc is not None and "Too many headers" in str(exc):
-        return ClientError("there are too many headers", status=431, code="headers_too_large")
+        return too_many()
+    return malformed()
+
+
+def malformed() -> ClientError:
+    """What is no request."""
     return ClientError("the request is not well-formed HTTP/1.1", status=400, code="bad_http")
+
+
+def too_long() -> ClientError:
+    """A line of a head that does not end in time."""
+    return ClientError("the request line or a header is too long", status=431, code="headers_too_large")
+
+
+def too_many() -> ClientError:
+    """More headers than are read."""
+    return ClientError("there are too many headers", status=431, code="headers_too_large")

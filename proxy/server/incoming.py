@@ -13,7 +13,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from proxy.errors import ClientError
 from proxy.server.body import RequestBody
 from proxy.server.exchange import Exchange, Wire
-from proxy.server.guard import MAX_HEADERS, MAX_LINE
+from proxy.server.guard import MAX_HEADERS, MAX_LINE, malformed, too_long, too_many
 
 MAX_HEAD = 16 * MAX_LINE
 """Bytes that may come until a head is complete."""
@@ -85,7 +85,7 @@ class Incoming:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self.close()
-                return _too_long()
+                return too_long()
         return None
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Incoming:
             self.body.end(broken=True)
             return None
         told = error.__context__ if isinstance(error, HttpParserCallbackError) else None
-        return told.with_traceback(None) if isinstance(told, ClientError) else _malformed()
+        return told.with_traceback(None) if isinstance(told, ClientError) else malformed()
 
     def _decline(self) -> None:
         """Go on in HTTP/1.1, as a server may (RFC 9110 section 7.8): a new parser is told how the body is framed."""
@@ -126,21 +126,21 @@ class Incoming:
         """Its target, or a piece of it."""
         self._target += piece
         if len(self._target) > MAX_LINE:
-            raise _too_long()
+            raise too_long()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which must not say what only a header may."""
         if len(name) + len(value) > MAX_LINE:
-            raise _too_long()
+            raise too_long()
         headers, known = self._headers, name.decode("ascii").lower()
         if self._in_head and known not in headers:
             if len(headers) >= MAX_HEADERS:
-                raise _too_many()
+                raise too_many()
             headers[known] = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
             return
         self._ignored += 1
         if self._ignored > MAX_HEADERS or (known in SINGLE and not self._silent):
-            raise _malformed()
+            raise malformed()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -150,7 +150,7 @@ class Incoming:
         self._in_head = False
         version = parser.get_http_version()
         if version not in VERSIONS or (version == "1.1" and "host" not in self._headers):
-            raise _malformed()
+            raise malformed()
         self._offered = parser.should_upgrade()
         self.body = RequestBody(self._loop, self._read)
         exchange = Exchange(
@@ -175,15 +175,3 @@ class Incoming:
         """All of it has come."""
         if self.body is not None and not self._offered:
             self.body.end()
-
-
-def _malformed() -> ClientError:
-    return ClientError("the request is not well-formed HTTP/1.1", status=400, code="bad_http")
-
-
-def _too_long() -> ClientError:
-    return ClientError("the request line or a header is too long", status=431, code="headers_too_large")
-
-
-def _too_many() -> ClientError:
-    return ClientError("there are too many headers", status=431, code="headers_too_large")

@@ -98,10 +98,9 @@ def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
-    """Parse a strict JSON object, to look into it: a whole number beyond 64 bits may come out as a float.
+    """Parse a strict JSON object. Raises ClientError `invalid_json`; never anything else, whatever the bytes.
 
-    Raises ClientError `invalid_json`; never anything else, whatever the bytes. What is not plain, or wrong, is left to
-    the stdlib, which takes three times as long but can be told what to refuse, and says where.
+    What is not plain, or wrong, is left to the stdlib: it takes longer, but can be told what to refuse, and says where.
     """
     try:
         document = read_plain(body)

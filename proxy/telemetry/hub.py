@@ -48,8 +48,7 @@ class Telemetry:
         `started` is monotonic seconds, and a moment ago: the wall clock is read now, for every request, so that one
         that was set meanwhile is right from the next request on. `tracestate` counts only beside a valid `traceparent`.
         """
-        told = headers.get("traceparent")
-        parent = None if told is None else parse_traceparent(told)
+        parent = parse_traceparent(headers.get("traceparent"))
         trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,

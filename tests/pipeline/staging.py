@@ -9,7 +9,6 @@ answer, `bad` fails it. Numbers in a stream are seconds of silence.
 
 import asyncio
 import itertools
-import json
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -335,9 +334,7 @@ class Play:
         operation = fields.pop("operation", Operation.CHAT)
         path = "/v1/images/generations" if operation is Operation.IMAGES else "/v1/chat/completions"
         now = self.clock.now()
-        document = fields.get("document", {})
-        defaults = {"id": "req-1", "operation": operation, "path": path, "document": document, "received": now}
-        defaults["body"] = json.dumps(document).encode()
+        defaults = {"id": "req-1", "operation": operation, "path": path, "body": b"{}", "document": {}, "received": now}
         request = Request(**(defaults | {"model": model} | fields))
         record = Record(request, trace_id=f"{1:032x}", started=now, wall_offset=0.0)
         self.records.append(record)
