@@ -1,7 +1,7 @@
 """The engine: takes a request through the current generation. Server and library are thin over it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,8 +24,8 @@ from proxy.transport.session import Transport
 class Observer(Protocol):
     """Whoever wants to know how requests went: spans, metrics, logs, statistics."""
 
-    def __call__(self, record: Record) -> None:
-        """Take one finished record; must be quick and must not fail."""
+    def __call__(self, records: Sequence[Record]) -> None:
+        """Take records that have finished; must be quick and must not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Engine:
         """
         if record.ended:
             return
-        record.ended = self.clock.now()
+        record.finish(self.clock.now())
         if record.error is not None:
             _forget_the_way(record.error)
         if not self._finished:
@@ -125,8 +125,7 @@ class Engine:
         """Tell the observers now of what has finished, for whoever wants to know at once."""
         finished, self._finished = self._finished, []
         for observe in self.observers:
-            for record in finished:
-                observe(record)
+            observe(finished)
 
     async def close(self) -> None:
         """Close every connection to providers."""

@@ -1,10 +1,11 @@
 """What is handed on from station to station: Request, WireRequest, Head, Answer, Fed, Body, Reply."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from proxy.errors import Failure
 
@@ -75,8 +76,12 @@ BULK = frozenset({"messages", "prompt", "input", "instructions", "tools", "funct
 """Members of a question that may be megabytes; the others are settings."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Request:
+def _quiet(self: object) -> str:
+    """What an app and its providers tell one another, keys included, is in no repr."""
+    return f"<{type(self).__name__}>"
+
+
+class Request(Struct, kw_only=True):
     """One question from the app: begun with its headers, completed with its body, never changed but to be forgotten."""
 
     id: str
@@ -86,7 +91,7 @@ class Request:
     """Without its query."""
     body: bytes = b""
     """The client's bytes."""
-    document: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
+    document: Mapping[str, Any] = NO_HEADERS
     """The body as JSON; empty for multipart uploads."""
     content_type: str = "application/json"
     model: str = ""
@@ -102,10 +107,11 @@ class Request:
     """`x-sidestep-provider`."""
     timeout: float | None = None
     """`x-sidestep-timeout`, seconds."""
-    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    headers: Mapping[str, str] = NO_HEADERS
     """Lower-case names; only for matching routes."""
     received: float = 0.0
     """Monotonic seconds at which its headers were complete."""
+    __repr__ = _quiet
 
     @property
     def capability(self) -> str:
@@ -128,28 +134,23 @@ class Expect(StrEnum):
     BYTES = "bytes"
 
 
-@dataclass(slots=True, kw_only=True)
-class WireRequest:
-    """One upstream call as it will stand on the wire, the key included; its repr shows neither headers nor body.
-
-    Like `Head`, `Answer` and `Fed` it is made once and never changed. It is not frozen all the same, since a frozen one
-    takes twice as long to make, and one is made for every call, or for every piece of a stream.
-    """
+class WireRequest(Struct, kw_only=True, frozen=True):
+    """One upstream call as it will stand on the wire, the key included."""
 
     method: str
-    url: str = field(repr=False)
+    url: str
     """Already percent-encoded; sent as it is."""
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes | None
     model: str
     """The provider's name for the model."""
     expect: Expect
     template: str = ""
     """The URL's path without what varies, for span names: `/prompt/{prompt}`."""
+    __repr__ = _quiet
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Status line and headers of an upstream answer."""
 
     status: int
@@ -167,8 +168,7 @@ _BARE = frozenset({"application/json", "text/event-stream", ""})
 """Content types that most answers have, with nothing to take off."""
 
 
-@dataclass(slots=True)
-class AnswerFacts:
+class AnswerFacts(Struct):
     """What an answer told about itself; filled while it is read. None means unknown, which is not zero."""
 
     id: str | None = None
@@ -182,20 +182,19 @@ class AnswerFacts:
     """Events of a stream that were not JSON and were left out."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, kw_only=True, frozen=True):
     """A complete plain answer in the client's own dialect."""
 
-    body: bytes = field(repr=False)
+    body: bytes
     content_type: str = "application/json"
     facts: AnswerFacts = field(default_factory=AnswerFacts)
+    __repr__ = _quiet
 
 
-@dataclass(slots=True)
-class Fed:
+class Fed(Struct, frozen=True):
     """What a stream reader made of one piece of bytes, or of one event in it."""
 
-    forward: bytes = field(default=b"", repr=False)
+    forward: bytes = b""
     """Whole events for the client, in order, possibly none."""
     output: bool = False
     """Whether `forward` holds real output (content, reasoning, refusal, tool call)."""
@@ -203,6 +202,7 @@ class Fed:
     """Whether the answer is now complete; nothing follows."""
     failure: Failure | None = None
     """What ended the stream instead; whatever stands in `forward` came before it."""
+    __repr__ = _quiet
 
 
 Write = Callable[[bytes], bool]
@@ -239,11 +239,11 @@ class Body(Protocol):
         """After the end: whether the connection should be reset instead of ended cleanly (`on_break: abort`)."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, kw_only=True):
     """What goes back to the app: a whole body, or a stream that is owned."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     stream: Body | None = None
+    __repr__ = _quiet

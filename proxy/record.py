@@ -6,9 +6,10 @@ only once its trace is known to be kept. All times are monotonic seconds; `wall_
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from proxy.errors import AttemptSummary, Failure, SidestepError
 from proxy.messages import AnswerFacts, Request
@@ -20,40 +21,33 @@ UNKNOWN = AnswerFacts()
 """What an attempt knows of its answer before any came; never written to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+def milliseconds(seconds: float) -> float:
+    """As people read them: to a tenth, never below zero."""
+    return round(seconds * 10_000) / 10 if seconds > 0 else 0.0
+
+
+class Event(Struct, frozen=True):
     """Something that happened at one moment: `retry`, `failover`, `breaker.change`, `hold_back.end`, ..."""
 
     name: str
     at: float
-    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
 
 
-class Step:
+class Step(Struct):
     """One stage's turn at the request: a span under the logical operation."""
 
-    __slots__ = ("attributes", "ended", "error", "name", "started")
-
-    def __init__(
-        self,
-        name: str,
-        started: float,
-        ended: float = 0.0,
-        attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
-        error: str | None = None,
-    ) -> None:
-        self.name = name
-        """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
-        self.started = started
-        self.ended = ended
-        self.attributes = attributes
-        """Set as a whole by the stage that has something to tell."""
-        self.error = error
-        """`error.type` when the stage itself refused the request."""
+    name: str
+    """The stage's name: `strategy`, `breaker`, `rate_limit`, ..."""
+    started: float
+    ended: float = 0.0
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
+    """Set as a whole by the stage that has something to tell."""
+    error: str | None = None
+    """`error.type` when the stage itself refused the request."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One physical upstream call: a CLIENT span."""
 
     number: int
@@ -93,12 +87,11 @@ class Attempt:
             provider=self.provider,
             error_class=self.failure.error_class.value if self.failure else "ok",
             status=self.status,
-            milliseconds=round(max(0.0, self.ended - self.started) * 1000, 1),
+            milliseconds=milliseconds(self.ended - self.started),
         )
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """One request from its first byte to its last."""
 
     request: Request
@@ -139,6 +132,14 @@ class Record:
     """Seconds spent waiting for the answer to an identical request."""
     first_output_at: float | None = None
     ended: float = 0.0
+    outcome: str = ""
+    """How it ended for the client, once it has; every request has exactly one.
+
+    `broken` (a committed stream was cut), `cancelled` (the client left), `failed` (5xx), `refused` (4xx), `degraded`
+    (answered, but not by a provider's answer to the question), `ok`.
+    """
+    failed_over: bool = False
+    """Whether the provider changed on the way, known when it has ended."""
     response_bytes: int = 0
     captured_output: str | None = None
     """The answer's text, only when `telemetry.content` is on."""
@@ -146,6 +147,19 @@ class Record:
     def note(self, name: str, now: float, attributes: Mapping[str, Attribute]) -> None:
         """Add an event to the logical operation's span."""
         self.events = (*self.events, Event(name, now, attributes))
+
+    def finish(self, now: float) -> None:
+        """Nothing more will happen to it: what that amounts to is read by everybody who hears of it."""
+        self.ended = now
+        self.failed_over = len(self.attempts) > 1 and bool(self.failovers)
+        if self.broken is not None:
+            self.outcome = "broken"
+        elif self.cancelled:
+            self.outcome = "cancelled"
+        elif self.error is not None:
+            self.outcome = "failed" if self.error.status >= 500 else "refused"
+        else:
+            self.outcome = "degraded" if self.degraded else "ok"
 
     def traceparent(self, span_id: int) -> str:
         """The W3C header that makes `span_id` the parent of whatever the receiver does."""

@@ -1,11 +1,13 @@
 """How many requests there were and how they went, since the start or the last reset: an observer of the engine."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.record import Attempt, Record
-from proxy.telemetry.facts import outcome
+
+_ANSWERED = frozenset({"ok", "degraded"})
 
 
 @dataclass(slots=True)
@@ -37,15 +39,16 @@ class Statistics:
     paces: dict[str, Pace] = field(default_factory=dict)
     """By provider."""
 
-    def observe(self, record: Record) -> None:
-        """Count one finished request."""
-        ending = outcome(record)
-        self.outcomes[ending] += 1
-        if len(record.attempts) > 1 and record.failovers:
-            self.failovers += 1
-        if ending in {"ok", "degraded"} and (served := record.served) is not None:
-            self.usage[served.provider] += 1
-            self._time(served)
+    def observe(self, records: Sequence[Record]) -> None:
+        """Count finished requests."""
+        for record in records:
+            ending = record.outcome
+            self.outcomes[ending] += 1
+            if record.failed_over:
+                self.failovers += 1
+            if ending in _ANSWERED and (served := record.served) is not None:
+                self.usage[served.provider] += 1
+                self._time(served)
 
     def reset(self, wall: float) -> None:
         """Begin anew. `wall` is epoch seconds."""

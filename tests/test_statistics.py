@@ -10,7 +10,7 @@ from proxy.statistics import Statistics
 def counted(*finished):
     statistics = Statistics(since=100.0)
     for record in finished:
-        statistics.observe(record)
+        statistics.observe([record])
     return statistics
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 
 from aiohttp import web
 from rich.console import Console
@@ -42,8 +43,8 @@ async def serve(scene: Scene, console: Console) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
 
-    def tell(record: Record) -> None:
-        for line in story_of(record):
+    def tell(records: Sequence[Record]) -> None:
+        for line in chain.from_iterable(map(story_of, records)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     scene.sidecar.engine.observers.append(tell)

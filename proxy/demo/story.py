@@ -1,6 +1,7 @@
 """The scripted outage: all is well, the primary dies, requests fail over, it comes back, and so does the traffic."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy.demo.app import App
@@ -93,9 +94,13 @@ class Story:
         await self.scene.primary.behave(Behaviour.HEALTHY)
         return CutStream(words=len(reading.text.split()), error=reading.error, done=reading.done)
 
-    def _observe(self, record: Record) -> None:
+    def _observe(self, records: Sequence[Record]) -> None:
         """Tell what the sidecar decided."""
-        if record.failovers and not self._failed_over:
+        for record in records:
+            self._tell_of(record)
+
+    def _tell_of(self, record: Record) -> None:
+        if record.failed_over and not self._failed_over:
             self._failed_over = True
             before, after, reason = record.failovers[0]
             self._tell(f"the first request fails over: {before} ({reason}) -> {after}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from proxy.config.snapshot import Provider
 from proxy.dialects import pollinations_images
 from proxy.dialects.answers import judge, judge_listing
@@ -128,7 +130,7 @@ def _sift(answer: Answer, head: Head) -> Answer | Failure:
     created = document.get("created")
     if isinstance(created, int) and created > _MILLISECONDS:
         exact = mapping(read_exactly(answer.body))
-        return replace(answer, body=write_json({**exact, "created": created // 1000}))
+        return structs.replace(answer, body=write_json({**exact, "created": created // 1000}))
     return answer
 
 

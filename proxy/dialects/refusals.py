@@ -6,8 +6,9 @@ tokens used. In a stream the text is held back until it is ruled out, or else fa
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from proxy.dialects.answers import soft
 from proxy.dialects.stream import EventReader

@@ -1,7 +1,8 @@
 """One request on its way through the pipeline, and one provider's turn at it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.config.snapshot import Policy, Provider, Route
 from proxy.errors import ErrorClass, Failure
@@ -15,8 +16,7 @@ from proxy.resilience.outcome import Verdict
 from proxy.routing.candidates import Excluded
 
 
-@dataclass(slots=True, kw_only=True)
-class Turn:
+class Turn(Struct, kw_only=True):
     """One provider's chance within a request."""
 
     seat: Seat
@@ -31,8 +31,7 @@ class Turn:
     permit: Permit | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(Struct, kw_only=True):
     """Mutable state of one request: what is left of its attempts, whom it tried, what it learned."""
 
     request: Request

@@ -1,7 +1,8 @@
 """Ask a second provider when the first shows no output for a while; whoever has something to say first is heard."""
 
 import asyncio
-from dataclasses import replace
+
+from msgspec import structs
 
 from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
@@ -78,7 +79,7 @@ class _Race:
         call.attempts_left -= 1
         self._turn.alternatives -= 1
         call.racing = True
-        view = self._view = replace(
+        view = self._view = structs.replace(
             call,
             attempts_left=1,
             reserved=0,

@@ -1,6 +1,6 @@
 """How one upstream call ends: settled exactly once, with everything that follows from its outcome."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.clock import Clock
 from proxy.errors import ErrorClass, Failure
@@ -29,8 +29,7 @@ _SAYS_NOTHING = frozenset(
 """Classes that tell of the request, not of the provider: its success rate is not touched."""
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(Struct):
     """Owns one attempt's permit and record until the outcome is known."""
 
     call: Call

@@ -13,7 +13,7 @@ from proxy.errors import ErrorClass, Failure
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Attempt, Record
 from proxy.telemetry import otlp
-from proxy.telemetry.facts import error_type, maybe_billed, outcome
+from proxy.telemetry.facts import error_type, maybe_billed
 from proxy.telemetry.otlp import HIGHEST, Value
 
 Attributes = dict[str, Value | None]
@@ -42,7 +42,7 @@ def server(record: Record) -> bytes:
         record.client_address,
         server_error(record),
         record.route,
-        outcome(record),
+        record.outcome,
     )
     size = otlp.attribute("http.response.body.size", record.response_bytes)
     return words + size + otlp.attribute("sidestep.request_id", record.request.id)

@@ -15,21 +15,6 @@ def bounded(text: str, limit: int) -> str:
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")
 
 
-def outcome(record: Record) -> str:
-    """How the request ended for the client; every request has exactly one.
-
-    `broken` (a committed stream was cut), `cancelled` (the client left), `failed` (5xx), `refused` (4xx),
-    `degraded` (answered, but not by a provider's answer to the question), `ok`.
-    """
-    if record.broken is not None:
-        return "broken"
-    if record.cancelled:
-        return "cancelled"
-    if record.error is not None:
-        return "failed" if record.error.status >= 500 else "refused"
-    return "degraded" if record.degraded else "ok"
-
-
 def error_type(record: Record) -> str | None:
     """Find the `error.type` of the whole request: our own code, or the class of what broke; None without error.
 

@@ -1,7 +1,7 @@
 """All telemetry of one process behind one door: identities out, finished records in."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 from proxy.clock import Clock
@@ -61,14 +61,16 @@ class Telemetry:
             client_address=client_address,
         )
 
-    def observe(self, record: Record) -> None:
-        """Tell everyone about one finished request; metrics first, because they must always add up."""
-        self.metrics.observe(record)
-        for attempt in record.attempts:
-            if attempt.events:
-                log_changes(attempt)
-        self._log_request(record)
-        self.tracing.finish(record)
+    def observe(self, records: Sequence[Record]) -> None:
+        """Tell everyone about finished requests; metrics first, because they must always add up."""
+        self.metrics.observe(records)
+        log, trace = self._log_request, self.tracing.finish
+        for record in records:
+            for attempt in record.attempts:
+                if attempt.events:
+                    log_changes(attempt)
+            log(record)
+            trace(record)
 
     def adopt(self, settings: Settings) -> None:
         """Take over reloaded settings; the old exporter sends what it still has on a thread of its own."""

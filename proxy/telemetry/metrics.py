@@ -4,7 +4,7 @@ Labels are bounded: routes and providers come from the configuration, everything
 that a client writes becomes a label. Every name is documented in docs/telemetry.md, and a test compares the two.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from proxy.record import Attempt, Record
 from proxy.telemetry.counting import Counts, Spread, Spreads
-from proxy.telemetry.facts import duration, maybe_billed, outcome, overhead
+from proxy.telemetry.facts import duration, maybe_billed, overhead
 from proxy.telemetry.gauges import Reading, StateCollector
 
 DURATIONS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
@@ -76,23 +76,24 @@ class Metrics:
         self.registry.register(StateCollector(read, version))
         ProcessCollector(registry=self.registry)
 
-    def observe(self, record: Record) -> None:
-        """Count one finished request; called exactly once for each."""
-        route = record.route or UNROUTED
-        operation = record.request.operation
-        self.requests[route, operation, STATUS_CLASSES.get(record.status, "none"), outcome(record)] += 1
-        self.duration[route, operation].add(duration(record))
-        self.overhead.add(overhead(record))
-        self.bytes[route] += record.response_bytes
-        if record.degraded:
-            self.degraded[route, record.degraded] += 1
-        if record.cache:
-            self.cache[route, record.cache] += 1
-        for attempt in record.attempts:
-            self._attempt(attempt)
-        if len(record.attempts) > 1:
-            for moved in record.failovers:
-                self.failovers[moved] += 1
+    def observe(self, records: Sequence[Record]) -> None:
+        """Count finished requests; called exactly once for each."""
+        for record in records:
+            route = record.route or UNROUTED
+            operation = record.request.operation
+            self.requests[route, operation, STATUS_CLASSES.get(record.status, "none"), record.outcome] += 1
+            self.duration[route, operation].add(duration(record))
+            self.overhead.add(overhead(record))
+            self.bytes[route] += record.response_bytes
+            if record.degraded:
+                self.degraded[route, record.degraded] += 1
+            if record.cache:
+                self.cache[route, record.cache] += 1
+            for attempt in record.attempts:
+                self._attempt(attempt)
+            if record.failed_over:
+                for moved in record.failovers:
+                    self.failovers[moved] += 1
 
     def checked(self, provider: str, result: str) -> None:
         """Count one health check."""

@@ -29,4 +29,4 @@ def keep(record: Record, settings: Traces) -> bool:
         return True
     if "errors" in settings.always_keep and record.failed:
         return True
-    return len(record.attempts) > 1 and "failovers" in settings.always_keep and bool(record.failovers)
+    return record.failed_over and "failovers" in settings.always_keep

@@ -65,7 +65,9 @@ def record(*attempts: Attempt, **changes: Any) -> Record:
         "provider": attempts[-1].provider if attempts else "",
         "status": 200,
     }
-    return Record(**(fields | changes))
+    made = Record(**(fields | changes))
+    made.finish(made.ended)
+    return made
 
 
 def success(**changes: Any) -> Record:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from proxy.errors import ErrorClass
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Attempt, Record
-from proxy.telemetry.facts import bounded, error_type, maybe_billed, outcome
+from proxy.telemetry.facts import bounded, error_type, maybe_billed
 
 Value = str | int | float | bool | tuple[str, ...]
 Attributes = dict[str, Value]
@@ -58,7 +58,7 @@ def server(record: Record) -> Attributes:
             "error.type": server_error(record),
             "sidestep.request_id": record.request.id,
             "sidestep.route": record.route or None,
-            "sidestep.outcome": outcome(record),
+            "sidestep.outcome": record.outcome,
         }
     )
 

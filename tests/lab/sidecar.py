@@ -119,7 +119,7 @@ async def running(documents: Document, **policy: Any) -> AsyncIterator[Running]:
     sidecar = Sidecar(snapshot)
     await sidecar.start()
     served = Running(sidecar.address.port, sidecar.admin_address.port, sidecar)
-    sidecar.engine.observers.append(served.records.append)
+    sidecar.engine.observers.append(served.records.extend)
     try:
         yield served
     finally:

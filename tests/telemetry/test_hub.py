@@ -151,7 +151,7 @@ def test_a_wall_clock_that_was_set_is_right_from_the_next_request_on():
 
 def test_a_finished_record_is_counted():
     telemetry = hub()
-    telemetry.observe(records.success())
+    telemetry.observe([records.success()])
     body, _ = telemetry.metrics.render()
     assert b'sidestep_requests_total{operation="chat",outcome="ok",route="chat",status="2xx"} 1.0' in body
     assert b'sidestep_generation_info{generation="abc123def456"} 1.0' in body

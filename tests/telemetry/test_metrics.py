@@ -21,8 +21,7 @@ def value(metrics, name, **labels):
 
 def observed(*finished):
     metrics = Metrics(version="1.2.3")
-    for record in finished:
-        metrics.observe(record)
+    metrics.observe(finished)
     return metrics
 
 
@@ -129,7 +128,7 @@ def test_nothing_that_a_client_writes_becomes_a_series():
     before = len(metrics.render()[0].splitlines())
     for _ in range(200):
         text = f"{draw.getrandbits(64):x}"
-        metrics.observe(records.success(request=records.request(model=text, path=f"/{text}", id=text)))
+        metrics.observe([records.success(request=records.request(model=text, path=f"/{text}", id=text))])
     assert len(metrics.render()[0].splitlines()) == before
 
 
@@ -164,10 +163,8 @@ def test_the_documented_metrics_are_those_that_exist():
     metrics = Metrics(lambda: Reading(providers=[provider], retry_budgets={"chat": 1}, refused={"lag": 1}))
     failure = Failure(error_class=ErrorClass.TIMEOUT, message="late")
     facts = AnswerFacts(input_tokens=1)
-    metrics.observe(records.all_failed(degraded="static", cache="miss"))
-    metrics.observe(
-        records.record(records.call(hedge="failed", failure=failure, facts=facts, first_output_at=records.STARTED))
-    )
+    late = records.call(hedge="failed", failure=failure, facts=facts, first_output_at=records.STARTED)
+    metrics.observe([records.all_failed(degraded="static", cache="miss"), records.record(late)])
     metrics.reloaded(ok=True)
     metrics.checked("alpha", "ok")
     existing = {}

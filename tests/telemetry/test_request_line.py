@@ -11,7 +11,8 @@ from lab import records
 
 from proxy.errors import AllProvidersFailed, ClientError, ErrorClass, Failure, ProviderVerdict
 from proxy.messages import AnswerFacts, Operation
-from proxy.telemetry.facts import bounded, error_type, outcome
+from proxy.record import milliseconds
+from proxy.telemetry.facts import bounded, error_type
 from proxy.telemetry.request_line import iso_time, request_level, request_line, request_log
 
 
@@ -119,14 +120,14 @@ def fields(record):
         "stream": record.request.stream or None,
         "provider": record.provider or None,
         "status": record.status,
-        "outcome": outcome(record),
+        "outcome": record.outcome,
         "error": error_type(record),
         "attempts": [rung(attempt.summary()) for attempt in record.attempts],
         "failover": bool(record.failovers),
         "degraded": record.degraded or None,
         "cache": record.cache or None,
-        "ms": round(max(0.0, record.ended - record.started) * 1000, 1),
-        "first_output_ms": None if first is None else round(max(0.0, first - record.started) * 1000, 1),
+        "ms": milliseconds(record.ended - record.started),
+        "first_output_ms": None if first is None else milliseconds(first - record.started),
         "input_tokens": total(each.input_tokens for each in facts),
         "output_tokens": total(each.output_tokens for each in facts),
         "bytes": record.response_bytes,

@@ -1,12 +1,12 @@
 import math
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lab import records
 from lab.otlp import received_span
+from msgspec.structs import replace
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from proxy.errors import ErrorClass, Failure

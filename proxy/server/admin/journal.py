@@ -6,12 +6,15 @@ how many. While nobody listens a request costs one small tuple.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proxy.record import Attempt, Record
-from proxy.telemetry.facts import bounded, duration, outcome
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from proxy.record import Attempt, Record, milliseconds
+from proxy.telemetry.facts import bounded, duration
 
 REMEMBERED = 100
 """Requests."""
@@ -36,7 +39,7 @@ class Event(NamedTuple):
     data: Mapping[str, Any]
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True):
     """One finished request."""
 
     time: float
@@ -59,10 +62,10 @@ class Entry(NamedTuple):
     def document(self) -> dict[str, Any]:
         """The same as JSON has it; the ladder by the names of error bodies."""
         rungs = [
-            {"provider": provider, "class": ending, "status": status, "ms": _milliseconds(seconds)}
+            {"provider": provider, "class": ending, "status": status, "ms": milliseconds(seconds)}
             for provider, ending, status, seconds in self.attempts
         ]
-        document = {**self._asdict(), "milliseconds": _milliseconds(self.seconds), "attempts": rungs}
+        document = {**asdict(self), "milliseconds": milliseconds(self.seconds), "attempts": rungs}
         del document["seconds"]
         return document
 
@@ -70,7 +73,7 @@ class Entry(NamedTuple):
 def entry_of(record: Record) -> Entry:
     """What is kept of a finished request: never its body, which can be large and is not ours."""
     request = record.request
-    return Entry(  # in the order of the fields: by name it would take twice as long
+    return Entry(  # in the order of the fields
         record.ended + record.wall_offset,
         request.id,
         record.route,
@@ -79,9 +82,9 @@ def entry_of(record: Record) -> Entry:
         request.stream,
         record.provider,
         record.status,
-        outcome(record),
+        record.outcome,
         duration(record),
-        len(record.attempts) > 1 and bool(record.failovers),
+        record.failed_over,
         tuple(map(_rung, record.attempts)),
     )
 
@@ -90,10 +93,6 @@ def _rung(attempt: Attempt) -> Rung:
     failure = attempt.failure
     ending = "ok" if failure is None else failure.error_class
     return attempt.provider, ending, attempt.status, attempt.ended - attempt.started
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(max(0.0, seconds) * 1000, 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,19 +121,13 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._listeners: set[Listener] = set()
 
-    def observe(self, record: Record) -> None:
-        """Keep one finished request, and tell of it and of what happened on its way."""
-        entry = entry_of(record)
-        self._entries.append(entry)
-        if not self._listeners:
-            return
-        for attempt in record.attempts:
-            for event in attempt.events:
-                if event.name == "breaker.change":
-                    self.tell("breaker", _bare(event.attributes))
-        for before, after, reason in record.failovers:
-            self.tell("failover", {"request_id": entry.request_id, "from": before, "to": after, "reason": reason})
-        self.tell("request", entry.document())
+    def observe(self, records: Sequence[Record]) -> None:
+        """Keep finished requests, and tell of them and of what happened on their way."""
+        entries = list(map(entry_of, records))
+        self._entries.extend(entries)
+        if self._listeners:
+            for record, entry in zip(records, entries, strict=True):
+                self._tell_of(record, entry)
 
     def requests(self) -> list[dict[str, Any]]:
         """The last requests, the newest first."""
@@ -166,6 +159,15 @@ class Journal:
         for listener in self._listeners:
             listener.tell(None)
         self._listeners.clear()
+
+    def _tell_of(self, record: Record, entry: Entry) -> None:
+        for attempt in record.attempts:
+            for event in attempt.events:
+                if event.name == "breaker.change":
+                    self.tell("breaker", _bare(event.attributes))
+        for before, after, reason in record.failovers:
+            self.tell("failover", {"request_id": entry.request_id, "from": before, "to": after, "reason": reason})
+        self.tell("request", entry.document())
 
 
 def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
