@@ -2,12 +2,13 @@
 
 Times are counted into buckets whose width grows with the value (as DDSketch does), one small histogram per slice of
 time: a record costs the same however many came before it, and a percentile is off by less than 5 %. Two windows hear of
-every attempt, so a record only counts; what is too old is forgotten when the next slice begins, or somebody asks.
+every attempt, so a record is only put down; it is counted with some hundred others, or when somebody asks.
 """
 
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import repeat
 from math import ceil, floor, inf, log
 
 _SLICES = 30
@@ -18,6 +19,8 @@ _SHORTEST, _LONGEST = 1e-4, 1e5
 _FIRST, _LAST = (ceil(log(seconds) / log(_GROWTH)) for seconds in (_SHORTEST, _LONGEST))
 _BOUNDS = tuple([_GROWTH**exponent for exponent in range(_FIRST, _LAST)])
 """Seconds that a bucket reaches up to; the last bucket, which has no place here, takes whatever is longer."""
+_WAITING = 256
+"""Times that wait to be counted."""
 _FRESH = 0.5
 """Seconds for which a result is given out again."""
 _MANY = 100
@@ -60,7 +63,18 @@ class _Slice:
 class Window:
     """The last `length` seconds of one provider's attempts."""
 
-    __slots__ = ("_cached", "_cached_at", "_durations", "_ends", "_few", "_first_outputs", "_length", "_slices")
+    __slots__ = (
+        "_cached",
+        "_cached_at",
+        "_durations",
+        "_ends",
+        "_few",
+        "_first_outputs",
+        "_length",
+        "_new_durations",
+        "_new_first_outputs",
+        "_slices",
+    )
 
     def __init__(self, length: float = 300.0) -> None:
         self._length = length
@@ -70,6 +84,9 @@ class Window:
         self._durations: dict[int, int] = {}
         """The sum over the slices, kept up to date because adding them up for every request would be felt."""
         self._first_outputs: dict[int, int] = {}
+        self._new_durations: list[float] = []
+        """Of the newest slice, and not counted yet."""
+        self._new_first_outputs: list[float] = []
         self._cached: Performance | None = None
         self._cached_at = 0.0
         self._few = True
@@ -83,11 +100,11 @@ class Window:
         newest.requests += 1
         if not ok:
             return
-        newest.successes += 1
-        newest.seconds += duration
-        _count(duration, newest.durations, self._durations)
+        self._new_durations.append(duration)
         if first_output is not None:
-            _count(first_output, newest.first_outputs, self._first_outputs)
+            self._new_first_outputs.append(first_output)
+        if len(self._new_durations) >= _WAITING:
+            self._count()
 
     def outlasted(self, now: float, seconds: float) -> None:
         """Note that somebody faster made an attempt end after `seconds` without output: it would have taken longer.
@@ -95,10 +112,13 @@ class Window:
         Left out, every hedge would take the slowest answers out of the quantile that decides when to hedge, until
         hedging was the rule.
         """
-        newest = self._slices[-1] if now < self._ends else self._next_slice(now)
+        if now >= self._ends:
+            self._next_slice(now)
         if self._few:
             self._cached = None
-        _count(seconds, newest.first_outputs, self._first_outputs)
+        self._new_first_outputs.append(seconds)
+        if len(self._new_first_outputs) >= _WAITING:
+            self._count()
 
     def performance(self, now: float) -> Performance:
         """Sum the window up, at most every half second, and after each record while there are few."""
@@ -118,7 +138,21 @@ class Window:
             self._ends = (number + 1) * self._length / _SLICES
         return self._slices[-1]
 
+    def _count(self) -> None:
+        """Count what was put down: it belongs to the newest slice."""
+        durations, first_outputs = self._new_durations, self._new_first_outputs
+        if not durations and not first_outputs:
+            return
+        newest = self._slices[-1]
+        newest.successes += len(durations)
+        newest.seconds += sum(durations)
+        _add(durations, newest.durations, self._durations)
+        _add(first_outputs, newest.first_outputs, self._first_outputs)
+        durations.clear()
+        first_outputs.clear()
+
     def _forget(self, now: float) -> None:
+        self._count()
         oldest = floor((now - self._length) / self._length * _SLICES)
         while self._slices and self._slices[0].number < oldest:
             gone = self._slices.popleft()
@@ -156,10 +190,11 @@ class Window:
         return max(60.0, now - begin)
 
 
-def _count(seconds: float, one: dict[int, int], other: dict[int, int]) -> None:
-    bucket = _FIRST + bisect_left(_BOUNDS, seconds)
-    one[bucket] = one.get(bucket, 0) + 1
-    other[bucket] = other.get(bucket, 0) + 1
+def _add(times: list[float], one: dict[int, int], other: dict[int, int]) -> None:
+    for place, count in Counter(map(bisect_left, repeat(_BOUNDS), times)).items():
+        bucket = _FIRST + place
+        one[bucket] = one.get(bucket, 0) + count
+        other[bucket] = other.get(bucket, 0) + count
 
 
 def _take_away(gone: dict[int, int], histogram: dict[int, int]) -> None:
