@@ -76,7 +76,7 @@ BULK = frozenset({"messages", "prompt", "input", "instructions", "tools", "funct
 """Members of a question that may be megabytes; the others are settings."""
 
 
-def _quiet(self: object) -> str:
+def quiet(self: object) -> str:
     """What an app and its providers tell one another, keys included, is in no repr."""
     return f"<{type(self).__name__}>"
 
@@ -111,7 +111,7 @@ class Request(Struct, kw_only=True):
     """Lower-case names; only for matching routes."""
     received: float = 0.0
     """Monotonic seconds at which its headers were complete."""
-    __repr__ = _quiet
+    __repr__ = quiet
 
     @property
     def capability(self) -> str:
@@ -147,7 +147,7 @@ class WireRequest(Struct, kw_only=True, frozen=True):
     expect: Expect
     template: str = ""
     """The URL's path without what varies, for span names: `/prompt/{prompt}`."""
-    __repr__ = _quiet
+    __repr__ = quiet
 
 
 class Head(Struct, frozen=True):
@@ -188,7 +188,7 @@ class Answer(Struct, kw_only=True, frozen=True):
     body: bytes
     content_type: str = "application/json"
     facts: AnswerFacts = field(default_factory=AnswerFacts)
-    __repr__ = _quiet
+    __repr__ = quiet
 
 
 class Fed(Struct, frozen=True):
@@ -202,7 +202,7 @@ class Fed(Struct, frozen=True):
     """Whether the answer is now complete; nothing follows."""
     failure: Failure | None = None
     """What ended the stream instead; whatever stands in `forward` came before it."""
-    __repr__ = _quiet
+    __repr__ = quiet
 
 
 Write = Callable[[bytes], bool]
@@ -246,4 +246,4 @@ class Reply(Struct, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     stream: Body | None = None
-    __repr__ = _quiet
+    __repr__ = quiet

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from msgspec import Struct
+
 from proxy.clock import Clock
 from proxy.dialects.base import Dialect
 from proxy.errors import ErrorClass, Failure
@@ -50,24 +52,19 @@ def attempt(
     return run
 
 
-class _Sender:
+class _Sender(Struct, eq=False):
     """The physical calls of one turn, as aiohttp-retry asks for them one after the other."""
 
-    def __init__(
-        self,
-        call: Call,
-        turn: Turn,
-        dialect: Dialect,
-        wire: WireRequest,
-        transport: Transport,
-        clock: Clock,
-        secrets: Secrets,
-    ) -> None:
-        self.call, self.turn, self.dialect, self.wire = call, turn, dialect, wire
-        self.transport, self.clock, self.secrets = transport, clock, secrets
-        self.settlement: Settlement | None = None
-        self.sent = 0
-        self.wait = 0.0
+    call: Call
+    turn: Turn
+    dialect: Dialect
+    wire: WireRequest
+    transport: Transport
+    clock: Clock
+    secrets: Secrets
+    settlement: Settlement | None = None
+    sent: int = 0
+    wait: float = 0.0
 
     async def send(self) -> Upstream:
         """Make one call and return its answer if the status is good; else raise, asking for a repeat if one may be."""

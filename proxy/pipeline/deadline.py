@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import Struct
+
 from proxy.errors import DeadlineExceeded
 from proxy.messages import Reply
 from proxy.pipeline.call import Call
@@ -9,19 +11,17 @@ from proxy.pipeline.stage import Answering, Handler
 from proxy.transport.alarm import Alarm
 
 
-class _Expiry:
+class _Expiry(Struct, eq=False):
     """Cancels a task when its time has come, and knows its own cancellation from anybody else's.
 
     `asyncio.timeout` in the two steps that it comes down to.
     """
 
-    __slots__ = ("_others", "_task", "come", "due")
-
-    def __init__(self, task: "asyncio.Task[object]", due: float) -> None:
-        self._task = task
-        self._others = task.cancelling()
-        self.due = due
-        self.come = False
+    _task: "asyncio.Task[object]"
+    _others: int
+    """Who wanted the task to end before."""
+    due: float
+    come: bool = False
 
     def strike(self) -> None:
         """It is time."""
@@ -81,7 +81,7 @@ def deadline() -> Answering:
             expiries = _Expiries(asyncio.get_running_loop())
             task = asyncio.current_task(expiries.loop)
             assert task is not None  # noqa: S101  a coroutine runs in a task
-        expiry = _Expiry(task, call.deadline)
+        expiry = _Expiry(task, task.cancelling(), call.deadline)
         expiries.add(expiry)
         try:
             return await following(call)

@@ -5,7 +5,8 @@ providers that count do not forgive that.
 """
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.config.snapshot import Rate
 
@@ -13,8 +14,7 @@ _FINEST = 1024
 """Grants remembered one by one; beyond, they are remembered in slices of a 1024th of the period: memory is bounded."""
 
 
-@dataclass(slots=True)
-class _Grants:
+class _Grants(Struct):
     first: float
     """Monotonic time of the first of them."""
     last: float

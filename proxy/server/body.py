@@ -6,9 +6,11 @@ from typing import Protocol
 
 from aiohttp.web_exceptions import HTTPException
 from aiohttp.web_protocol import RequestPayloadError
+from msgspec import Struct, field
 
 from proxy.config.snapshot import Limits
 from proxy.errors import ClientError
+from proxy.messages import quiet
 
 SPREAD = 0.1
 """Share of `body_time` over which the ends of many slow bodies are spread, so that they do not all end at once."""
@@ -32,22 +34,20 @@ class Payload(Protocol):
         """Return the next bytes, `b""` at the end."""
 
 
-class RequestBody:
+class RequestBody(Struct, eq=False):
     """A body as it arrives."""
 
-    __slots__ = ("_broken", "_loop", "_pieces", "_read", "_waiter", "ended", "size")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[], object]) -> None:
-        self._loop = loop
-        self._read = read
-        """Told when much of it was read."""
-        self._pieces: list[bytes] = []
-        self.size = 0
-        """Bytes that have come and were not read."""
-        self.ended = False
-        """Whether all of it has come."""
-        self._broken = False
-        self._waiter: asyncio.Future[None] | None = None
+    _loop: asyncio.AbstractEventLoop
+    _read: Callable[[], object]
+    """Told when much of it was read."""
+    _pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
+    """Bytes that have come and were not read."""
+    ended: bool = False
+    """Whether all of it has come."""
+    _broken: bool = False
+    _waiter: asyncio.Future[None] | None = None
+    __repr__ = quiet
 
     def is_eof(self) -> bool:
         """Whether all of it has come."""

@@ -90,7 +90,7 @@ class DataListener:
         else:
             admit(engine.registry, snapshot.server.limits)
             check_media_type(operation, headers)  # before the body, which may be large or not even sent yet
-            proceed = exchange.proceed if "expect" in headers and exchange.takes_interim else None
+            proceed = exchange.proceed if "expect" in headers and exchange.modern else None
             body = await read_body(exchange.payload, headers, snapshot.server.limits, proceed, self._clock.draw())
             reply = await ask(engine, record, headers, body)
             self._running[exchange] = reply.stream

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp.helpers import rfc822_formatted_time
+from msgspec import Struct
 
-from proxy.messages import NO_HEADERS, Reply
+from proxy.messages import NO_HEADERS, Reply, quiet
 from proxy.server.body import CONTINUE, RequestBody
 
 _STATUS_LINES = {
@@ -48,76 +49,52 @@ class Wire(Protocol):
         """Wait until the socket takes more. Raises ConnectionError."""
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """One request of a client, and the way to answer it.
 
     Writing raises ConnectionError when the client is gone.
     """
 
-    __slots__ = (
-        "_connection",
-        "_held",
-        "_modern",
-        "address",
-        "begun",
-        "closing",
-        "headers",
-        "method",
-        "path",
-        "payload",
-    )
-
-    def __init__(
-        self,
-        connection: Wire,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        payload: RequestBody,
-        *,
-        modern: bool,
-        closing: bool,
-    ) -> None:
-        self._connection = connection
-        self.address = connection.address
-        """Where the client is."""
-        self.method = method
-        self.path = path
-        """The raw request target."""
-        self.headers = headers
-        """By lower-case names."""
-        self.payload = payload
-        self.begun = False
-        """Whether something of the answer was written."""
-        self.closing = closing
-        """Whether the connection ends with this answer."""
-        self._held = b""
-        self._modern = modern
+    connection: Wire
+    method: str
+    path: str
+    """The raw request target."""
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    payload: RequestBody
+    modern: bool
+    """Whether the client speaks HTTP/1.1, and so knows chunks and interim answers."""
+    closing: bool
+    """Whether the connection ends with this answer."""
+    begun: bool = False
+    """Whether something of the answer was written."""
+    _held: bytes = b""
+    __repr__ = quiet
 
     @property
     def gone(self) -> bool:
         """Whether the client has left."""
-        return self._connection.gone
+        return self.connection.gone
+
+    @property
+    def address(self) -> str:
+        """Where the client is."""
+        return self.connection.address
 
     @property
     def task(self) -> "asyncio.Task[None]":
         """The task that answers it, and all others of its connection."""
-        return self._connection.task
-
-    @property
-    def takes_interim(self) -> bool:
-        """Whether the client knows `100 Continue` (HTTP/1.1)."""
-        return self._modern
+        return self.connection.task
 
     def proceed(self) -> None:
         """Tell the client to send its body; no part of the answer."""
-        self._connection.send(CONTINUE)
+        self.connection.send(CONTINUE)
 
     def answer(self, reply: Reply, lines: str = "") -> bool:
         """Write a whole answer, with these header lines beside its own; say whether the client has no room for more."""
         self.begun = True
         head = self._head(reply, f"{lines}content-length: {len(reply.body)}\r\n")
-        return self._connection.send(head if self.method == "HEAD" else head + reply.body)
+        return self.connection.send(head if self.method == "HEAD" else head + reply.body)
 
     def begin(self, reply: Reply, lines: str) -> None:
         """Make the head of an answer that comes in pieces, with these header lines; it goes out with the first piece.
@@ -126,7 +103,7 @@ class Exchange:
         """
         self.begun = True
         self.headers = NO_HEADERS
-        if self._modern:
+        if self.modern:
             self._held = self._head(reply, f"{lines}transfer-encoding: chunked\r\n")
         else:  # it knows no chunks: the end of the connection is the body's
             self.closing = True
@@ -134,34 +111,34 @@ class Exchange:
 
     def write(self, piece: bytes) -> bool:
         """Write a piece, not empty; say whether the client has no room for more at the moment."""
-        if self._modern:
+        if self.modern:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         if self._held:
             piece, self._held = self._held + piece, b""
-        return self._connection.send(piece)
+        return self.connection.send(piece)
 
     def end(self, piece: bytes) -> bool:
         """Write the last piece, which may be empty, and the end; say whether the client has no room at the moment."""
-        if self._modern:
+        if self.modern:
             piece = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
         last, self._held = self._held + piece, b""
-        return self._connection.send(last) if last else False
+        return self.connection.send(last) if last else False
 
     def abort(self) -> None:
         """Reset the connection: the client must not take what it got for an answer."""
-        self._connection.abort()
+        self.connection.abort()
 
     async def drained(self) -> None:
         """Wait until the client has room for more. Where it stands still, the guard ends the connection."""
-        await self._connection.room()
+        await self.connection.room()
 
     def _head(self, reply: Reply, lines: str) -> bytes:
-        self.closing = self.closing or self._connection.leaving
+        self.closing = self.closing or self.connection.leaving
         if self.closing:
             lines += "connection: close\r\n"
-        elif not self._modern:
+        elif not self.modern:
             lines += "connection: keep-alive\r\n"
-        return head(reply, lines, minor=1 if self._modern else 0)
+        return head(reply, lines, minor=1 if self.modern else 0)
 
 
 def head(reply: Reply, lines: str, *, minor: int = 1) -> bytes:

@@ -159,8 +159,8 @@ class Incoming:
             self._target.decode("utf-8", "surrogateescape"),
             self._headers,
             self.body,
-            modern=version == "1.1",
-            closing=not parser.should_keep_alive(),
+            version == "1.1",
+            not parser.should_keep_alive(),
         )
         if not self._offered:
             self._headers = {}  # the exchange may let go of them

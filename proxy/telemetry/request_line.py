@@ -18,6 +18,8 @@ from proxy.telemetry.facts import bounded, error_type
 
 LOGGER = "sidestep.request"
 MAX_MODEL = 100
+DELETE = b"\x7f"
+"""The one control character that JSON does not escape."""
 LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 
 
@@ -82,11 +84,11 @@ def request_line(record: Record, level: int) -> str:
     """One JSON object in plain ASCII, every control character escaped."""
     line = line_of(record, level)
     try:
-        written = _encode(line).decode()
+        written = _encode(line)
     except UnicodeEncodeError:  # half an emoji
-        written = ""
-    if written.isascii() and written.isprintable() and written:
-        return written
+        written = DELETE
+    if written.isascii() and DELETE not in written:
+        return written.decode()
     return _escaped(to_builtins(line)).replace("\x7f", "\\u007f")
 
 
