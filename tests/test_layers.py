@@ -34,7 +34,7 @@ HOMES = {
     "aiohttp_retry": {"transport"},
     "httptools": {"transport", "server"},
     "orjson": {"dialects"},
-    "msgspec": {"messages", "record", "resilience", "dialects", "pipeline", "telemetry", "server"},
+    "msgspec": {"messages", "record", "resilience", "dialects", "pipeline", "telemetry", "transport", "server"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
     "yaml": {"config"},

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Mapping
 
 import aiohttp
 from aiohttp.http_writer import _serialize_headers
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from proxy.config.snapshot import Tls
@@ -45,30 +46,28 @@ class LateError(AttemptError):
         super().__init__(Failure(error_class=ErrorClass.TIMEOUT, message="the provider did not answer in time"))
 
 
-class Upstream:
+class Upstream(Struct, eq=False):
     """An upstream answer whose head has arrived. Its holder closes it; read to its end, it is back in the pool."""
-
-    __slots__ = ("_connection", "_dropped", "_inflater", "_more", "_origin", "_pool", "_rest", "head", "status")
 
     method = "POST"
     """What aiohttp-retry looks at; which methods may be repeated is decided by the turn."""
 
-    def __init__(self, pool: Pool, origin: Origin, connection: UpstreamConnection) -> None:
-        self.status = connection.status
-        self.head = Head(connection.status, connection.headers)
-        self._pool = pool
-        self._origin = origin
-        self._connection: UpstreamConnection | None = connection
-        self._rest = b""
-        """What came before the connection was given back."""
-        self._dropped = False
-        self._more = False
-        coding = connection.headers.get("content-encoding")
-        plain = coding is None or coding.strip().lower() in {"", "identity"}
-        self._inflater = None if plain else Inflater(coding or "")
-        if connection.complete:  # as a rule, all of a plain answer comes at once
-            self._rest = connection.take(MAX_ANSWER)
-            self._give_back()
+    status: int
+    head: Head
+    _pool: Pool
+    _origin: Origin
+    _connection: UpstreamConnection | None
+    _inflater: Inflater | None
+    _rest: bytes = b""
+    """What came before the connection was given back."""
+    _dropped: bool = False
+    _more: bool = False
+    """Whether as much was read last as is read at once."""
+
+    def take_over(self, connection: UpstreamConnection) -> None:
+        """Keep what has come, all of it, and let the connection go; as a rule a plain answer comes whole."""
+        self._rest = connection.take(MAX_ANSWER)
+        self._give_back()
 
     @property
     def doomed(self) -> bool:
@@ -257,7 +256,18 @@ async def _exchange(
     if not 200 <= connection.status < 600:
         connection.discard()
         raise AttemptError(_broken("the provider answered with a status that means nothing here"))
-    return Upstream(pool, origin, connection)
+    return _begun(pool, origin, connection)
+
+
+def _begun(pool: Pool, origin: Origin, connection: UpstreamConnection) -> Upstream:
+    status, headers = connection.status, connection.headers
+    coding = headers.get("content-encoding")
+    plain = coding is None or coding.strip().lower() in {"", "identity"}
+    inflater = None if plain else Inflater(coding or "")
+    upstream = Upstream(status, Head(status, headers), pool, origin, connection, inflater)
+    if connection.complete:
+        upstream.take_over(connection)
+    return upstream
 
 
 def _header_block(origin: Origin, headers: Mapping[str, str]) -> bytes:
