@@ -62,6 +62,7 @@ class Sidecar:
     def __post_init__(self) -> None:
         self.engine = Engine(self.clock)
         self.engine.adopt(self.snapshot)
+        self.journal = Journal()
         self.telemetry = Telemetry(
             self.snapshot.telemetry,
             self.engine.registry,
@@ -69,10 +70,10 @@ class Sidecar:
             lambda: self.engine.generation.snapshot,
             log_lines_dropped=lambda: self.logs.dropped if self.logs else 0,
             log_request=self.logs.log_request if self.logs else log_request,
+            watch=self.journal.observe,
         )
         self.statistics = Statistics(self.clock.wall())
-        self.journal = Journal()
-        self.engine.observers += [self.telemetry.observe, self.statistics.observe, self.journal.observe]
+        self.engine.observers += [self.telemetry.observe, self.statistics.observe]
         self._data = DataListener(self.engine, self.clock, self.telemetry.new_record)
         self.prober = Prober(self.engine, self.telemetry.metrics.checked)
         if self.source is not None:

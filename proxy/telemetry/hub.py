@@ -16,7 +16,11 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.propagation import TRACE_BITS, parse_traceparent, parse_tracestate
 from proxy.telemetry.reading import reading
 from proxy.telemetry.sampling import head
+from proxy.telemetry.summary import Summary, summary_of
 from proxy.telemetry.tracing import Tracing
+
+Watch = Callable[[Sequence[Record], Sequence[Summary]], None]
+"""Whoever looks on: is told of finished requests, and of what each amounts to."""
 
 
 class Telemetry:
@@ -29,13 +33,15 @@ class Telemetry:
         clock: Clock,
         snapshot: Callable[[], Snapshot],
         log_lines_dropped: Callable[[], int] = int,
-        log_request: Callable[[Record], None] = log_request,
+        log_request: Callable[[Summary], None] = log_request,
+        watch: Watch | None = None,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._snapshot = snapshot
         self._log_lines_dropped = log_lines_dropped
         self._log_request = log_request
+        self._watch = watch
         own = version("sidestep")
         self.tracing = Tracing(settings, version=own, bits=clock.bits)
         self.metrics = Metrics(self._read, version=own)
@@ -64,12 +70,15 @@ class Telemetry:
     def observe(self, records: Sequence[Record]) -> None:
         """Tell everyone about finished requests; metrics first, because they must always add up."""
         self.metrics.observe(records)
+        summaries = list(map(summary_of, records))
+        if self._watch is not None:
+            self._watch(records, summaries)
         log, trace = self._log_request, self.tracing.finish
-        for record in records:
+        for record, summary in zip(records, summaries, strict=True):
             for attempt in record.attempts:
                 if attempt.events:
                     log_changes(attempt)
-            log(record)
+            log(summary)
             trace(record)
 
     def adopt(self, settings: Settings) -> None:

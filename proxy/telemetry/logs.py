@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.record import Attempt, Record
+from proxy.record import Attempt
 from proxy.telemetry.facts import bounded
 from proxy.telemetry.log_writer import LogWriter, QueueHandler
-from proxy.telemetry.request_line import LOGGER, iso_time, request_level, request_line, request_log
+from proxy.telemetry.request_line import request_line, request_log
+from proxy.telemetry.summary import LOGGER, Summary, iso_time
 
 OURS = "sidestep"
 """The root of our own loggers: `sidestep.server`, `sidestep.tracing`, ..."""
@@ -24,6 +25,7 @@ MAX_FRAMES = 20
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every LogRecord carries; anything else came in through `extra`."""
 
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 logger = logging.getLogger(LOGGER)
@@ -58,15 +60,14 @@ class Closer:
         """Lines that nobody took in time."""
         return self._writer.dropped
 
-    def log_request(self, record: Record) -> None:
+    def log_request(self, summary: Summary) -> None:
         """Write the line of one finished request straight to the queue.
 
         It says what `log_request` says. Requests are most of what is logged, and `logging` would take longer to carry
         the line than it takes to make it.
         """
-        level = request_level(record)
-        if logger.isEnabledFor(level):
-            self._writer.put(self._formatter.request(record, level))
+        if logger.isEnabledFor(_LEVELS[summary.level]):
+            self._writer.put(self._formatter.request(summary))
 
     def close(self) -> None:
         """Put logging back as it was and write what is left, for at most a second."""
@@ -77,11 +78,11 @@ class Closer:
         self._writer.close()
 
 
-def log_request(record: Record) -> None:
+def log_request(summary: Summary) -> None:
     """Write the line of one finished request, through whatever logging is set up (a program that embeds us)."""
-    level = request_level(record)
+    level = _LEVELS[summary.level]
     if logger.isEnabledFor(level):
-        logger.log(level, "request", extra=request_log(record))
+        logger.log(level, "request", extra=request_log(summary))
 
 
 def log_changes(attempt: Attempt) -> None:
@@ -121,9 +122,9 @@ class Console(logging.Formatter):
         """Values are written as JSON, so that nothing in them can move the cursor or start a line."""
         return _spaced(line_of(record))
 
-    def request(self, record: Record, level: int) -> str:
+    def request(self, summary: Summary) -> str:
         """The line of one finished request."""
-        return _spaced(json.loads(request_line(record, level)))
+        return _spaced(json.loads(request_line(summary)))
 
 
 def line_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -7,6 +7,11 @@ from lab import records
 
 from proxy.record import Event
 from proxy.server.admin.journal import MAX_LISTENERS, REMEMBERED, WAITING, Journal, TooManyListenersError
+from proxy.telemetry.summary import summary_of
+
+
+def observe(journal, record):
+    journal.observe([record], [summary_of(record)])
 
 
 def heard(listener):
@@ -16,7 +21,7 @@ def heard(listener):
 
 def test_a_finished_request_is_kept_with_its_ladder():
     journal = Journal()
-    journal.observe([records.failover()])
+    observe(journal, records.failover())
     (entry,) = journal.requests()
     assert entry["provider"] == "beta"
     assert entry["failover"] is True
@@ -29,28 +34,28 @@ def test_a_finished_request_is_kept_with_its_ladder():
 
 def test_a_request_keeps_nothing_of_what_was_asked_or_answered():
     journal = Journal()
-    journal.observe([records.success(captured_output="the secret answer")])
+    observe(journal, records.success(captured_output="the secret answer"))
     assert "secret" not in json.dumps(journal.requests())
 
 
 def test_only_the_last_requests_are_kept_the_newest_first():
     journal = Journal()
     for number in range(REMEMBERED + 5):
-        journal.observe([records.success(request=records.request(id=f"r{number}"))])
+        observe(journal, records.success(request=records.request(id=f"r{number}")))
     kept = [entry["request_id"] for entry in journal.requests()]
     assert kept == [f"r{number}" for number in range(REMEMBERED + 4, 4, -1)]
 
 
 def test_a_model_name_of_any_length_is_cut():
     journal = Journal()
-    journal.observe([records.success(request=records.request(model="m" * 5000))])
+    observe(journal, records.success(request=records.request(model="m" * 5000)))
     assert len(journal.requests()[0]["model"]) == 100
 
 
 def test_a_listener_hears_of_a_failover_and_then_of_its_request():
     journal = Journal()
     listener = journal.join()
-    journal.observe([records.failover()])
+    observe(journal, records.failover())
     names = [event.name for event in heard(listener)]
     assert names == ["failover", "request"]
 
@@ -59,7 +64,7 @@ def test_a_listener_hears_of_a_breaker_that_changed():
     change = Event("breaker.change", records.STARTED, {"sidestep.provider": "alpha", "sidestep.breaker.state": "open"})
     journal = Journal()
     listener = journal.join()
-    journal.observe([records.record(records.failed_call(events=(change,)))])
+    observe(journal, records.record(records.failed_call(events=(change,))))
     (event, _) = heard(listener)
     assert (event.name, event.data) == ("breaker", {"provider": "alpha", "state": "open"})
 

@@ -1,7 +1,6 @@
 """The template says what a dictionary would, whatever a request was, and nothing that a request may not tell."""
 
 import json
-import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -13,11 +12,12 @@ from proxy.errors import AllProvidersFailed, ClientError, ErrorClass, Failure, P
 from proxy.messages import AnswerFacts, Operation
 from proxy.record import milliseconds
 from proxy.telemetry.facts import bounded, error_type
-from proxy.telemetry.request_line import iso_time, request_level, request_line, request_log
+from proxy.telemetry.request_line import request_line, request_log
+from proxy.telemetry.summary import iso_time, summary_of
 
 
 def test_a_request_tells_its_ladder():
-    line = request_log(records.failover())
+    line = request_log(summary_of(records.failover()))
     assert line["attempts"] == [
         {"provider": "alpha", "class": "overloaded", "ms": 200.0, "status": 503},
         {"provider": "beta", "class": "ok", "ms": 500.0, "status": 200},
@@ -26,41 +26,43 @@ def test_a_request_tells_its_ladder():
 
 
 def test_a_request_tells_when_it_ended_and_which_trace_it_is():
-    line = request_log(records.success())
+    line = request_log(summary_of(records.success()))
     assert line["time"] == "2027-01-15T08:00:02.000Z"
     assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert line["request_id"] == "req-1"
 
 
 def test_a_request_sums_its_tokens_and_tells_its_first_output():
-    line = request_log(records.success())
+    line = request_log(summary_of(records.success()))
     assert (line["input_tokens"], line["output_tokens"], line["first_output_ms"]) == (7, 3, 1400.0)
 
 
 def test_what_is_unknown_is_left_out():
-    assert {"input_tokens", "first_output_ms", "degraded", "error"}.isdisjoint(request_log(records.failover()))
+    assert {"input_tokens", "first_output_ms", "degraded", "error"}.isdisjoint(
+        request_log(summary_of(records.failover()))
+    )
 
 
 def test_a_request_never_tells_words():
     record = records.success(captured_output="canary", request=records.request(body=b"canary"))
-    assert "canary" not in json.dumps(request_log(record))
-    assert "secret plan" not in json.dumps(request_log(record))
+    assert "canary" not in json.dumps(request_log(summary_of(record)))
+    assert "secret plan" not in json.dumps(request_log(summary_of(record)))
 
 
 @pytest.mark.parametrize(
     ("record", "level"),
     [
-        (records.success(), logging.INFO),
-        (records.cancelled(), logging.INFO),
-        (records.verdict(), logging.INFO),
-        (records.failover(), logging.WARNING),
-        (records.success(degraded="static"), logging.WARNING),
-        (records.all_failed(), logging.ERROR),
-        (records.broken_stream(), logging.ERROR),
+        (records.success(), "info"),
+        (records.cancelled(), "info"),
+        (records.verdict(), "info"),
+        (records.failover(), "warning"),
+        (records.success(degraded="static"), "warning"),
+        (records.all_failed(), "error"),
+        (records.broken_stream(), "error"),
     ],
 )
 def test_the_level_tells_how_bad_it_was(record, level):
-    assert request_level(record) == level
+    assert summary_of(record).level == level
 
 
 WORDS = st.text(st.characters(), max_size=120) | st.sampled_from(["", "fast", '"\\', "\x7f", "\n", "\ud800", "ü"])
@@ -109,7 +111,7 @@ def fields(record):
     first, facts = record.first_output_at, [attempt.facts for attempt in record.attempts]
     told = {
         "time": iso_time(record.ended + record.wall_offset),
-        "level": logging.getLevelName(request_level(record)).lower(),
+        "level": summary_of(record).level,
         "logger": "sidestep.request",
         "message": "request",
         "request_id": record.request.id,
@@ -149,18 +151,18 @@ def total(counts):
 @given(RECORDS)
 def test_the_line_is_the_json_of_its_fields_to_the_byte(record):
     encoded = json.dumps(fields(record), separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f")
-    assert request_line(record, request_level(record)) == encoded
+    assert request_line(summary_of(record)) == encoded
 
 
 @given(RECORDS)
 def test_the_line_is_ascii_without_control_characters(record):
-    line = request_line(record, request_level(record))
+    line = request_line(summary_of(record))
     assert line.isascii()
     assert line.isprintable()
 
 
 def test_a_model_s_name_of_any_length_is_cut():
-    line = request_line(records.success(request=records.request(model="\u2028" * 10_000)), logging.INFO)
+    line = request_line(summary_of(records.success(request=records.request(model="\u2028" * 10_000))))
     assert len(line) < 1200
 
 

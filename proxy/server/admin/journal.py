@@ -1,31 +1,24 @@
-"""What happened lately, and who wants to be told at once. An observer of the engine; holds no content.
+"""What happened lately, and who wants to be told at once. Holds no content.
 
 Everything is bounded: the last hundred requests are kept, a listener that does not keep up loses events and is told
-how many. While nobody listens a request costs one small tuple.
+how many. While nobody listens a request costs next to nothing.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-from msgspec.structs import asdict
-
-from proxy.record import Attempt, Record, milliseconds
-from proxy.telemetry.facts import bounded, duration
+from proxy.record import Record
+from proxy.telemetry.summary import Summary
 
 REMEMBERED = 100
 """Requests."""
-MAX_MODEL = 100
 WAITING = 256
 """Events that may wait for one listener."""
 MAX_LISTENERS = 16
-
-
-Rung = tuple[str, str, int | None, float]
-"""One attempt: its provider, the class that it ended in or `ok`, the status, and the seconds it took."""
 
 
 class TooManyListenersError(Exception):
@@ -39,60 +32,25 @@ class Event(NamedTuple):
     data: Mapping[str, Any]
 
 
-class Entry(Struct, frozen=True):
-    """One finished request."""
-
-    time: float
-    """Epoch seconds of its end."""
-    request_id: str
-    route: str
-    operation: str
-    model: str
-    """As the client wrote it, cut to 100 characters."""
-    stream: bool
-    provider: str
-    """Who answered; empty when nobody did."""
-    status: int
-    outcome: str
-    """`ok`, `degraded`, `refused`, `failed`, `broken` or `cancelled`."""
-    seconds: float
-    failover: bool
-    attempts: tuple[Rung, ...]
-
-    def document(self) -> dict[str, Any]:
-        """The same as JSON has it; the ladder by the names of error bodies."""
-        rungs = [
-            {"provider": provider, "class": ending, "status": status, "ms": milliseconds(seconds)}
-            for provider, ending, status, seconds in self.attempts
-        ]
-        document = {**asdict(self), "milliseconds": milliseconds(self.seconds), "attempts": rungs}
-        del document["seconds"]
-        return document
-
-
-def entry_of(record: Record) -> Entry:
-    """What is kept of a finished request: never its body, which can be large and is not ours."""
-    request = record.request
-    return Entry(  # in the order of the fields
-        record.ended + record.wall_offset,
-        request.id,
-        record.route,
-        request.operation,
-        bounded(request.model, MAX_MODEL),
-        request.stream,
-        record.provider,
-        record.status,
-        record.outcome,
-        duration(record),
-        record.failed_over,
-        tuple(map(_rung, record.attempts)),
-    )
-
-
-def _rung(attempt: Attempt) -> Rung:
-    failure = attempt.failure
-    ending = "ok" if failure is None else failure.error_class
-    return attempt.provider, ending, attempt.status, attempt.ended - attempt.started
+def document_of(summary: Summary) -> dict[str, Any]:
+    """One finished request as JSON has it; the ladder by the names of error bodies."""
+    return {
+        "time": datetime.fromisoformat(summary.time).timestamp(),
+        "request_id": summary.request_id,
+        "route": summary.route or "",
+        "operation": summary.operation,
+        "model": summary.model or "",
+        "stream": bool(summary.stream),
+        "provider": summary.provider or "",
+        "status": summary.status,
+        "outcome": summary.outcome,
+        "milliseconds": summary.ms,
+        "failover": summary.failover,
+        "attempts": [
+            {"provider": rung.provider, "class": rung.ending, "status": rung.status, "ms": rung.ms}
+            for rung in summary.attempts
+        ],
+    }
 
 
 @dataclass(slots=True, eq=False)
@@ -118,20 +76,19 @@ class Journal:
     def __init__(self, audience: Callable[[int], None] | None = None) -> None:
         self._audience = audience
         """Told how many listen when the first one comes and when the last one leaves."""
-        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._last: deque[Summary] = deque(maxlen=REMEMBERED)
         self._listeners: set[Listener] = set()
 
-    def observe(self, records: Sequence[Record]) -> None:
+    def observe(self, records: Sequence[Record], summaries: Sequence[Summary]) -> None:
         """Keep finished requests, and tell of them and of what happened on their way."""
-        entries = list(map(entry_of, records))
-        self._entries.extend(entries)
+        self._last.extend(summaries)
         if self._listeners:
-            for record, entry in zip(records, entries, strict=True):
-                self._tell_of(record, entry)
+            for record, summary in zip(records, summaries, strict=True):
+                self._tell_of(record, summary)
 
     def requests(self) -> list[dict[str, Any]]:
         """The last requests, the newest first."""
-        return [entry.document() for entry in reversed(self._entries)]
+        return [document_of(each) for each in reversed(self._last)]
 
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         """Tell every listener."""
@@ -160,14 +117,14 @@ class Journal:
             listener.tell(None)
         self._listeners.clear()
 
-    def _tell_of(self, record: Record, entry: Entry) -> None:
+    def _tell_of(self, record: Record, summary: Summary) -> None:
         for attempt in record.attempts:
             for event in attempt.events:
                 if event.name == "breaker.change":
                     self.tell("breaker", _bare(event.attributes))
         for before, after, reason in record.failovers:
-            self.tell("failover", {"request_id": entry.request_id, "from": before, "to": after, "reason": reason})
-        self.tell("request", entry.document())
+            self.tell("failover", {"request_id": summary.request_id, "from": before, "to": after, "reason": reason})
+        self.tell("request", document_of(summary))
 
 
 def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
