@@ -134,7 +134,7 @@ class Expect(StrEnum):
     BYTES = "bytes"
 
 
-class WireRequest(Struct, kw_only=True, frozen=True):
+class WireRequest(Struct, kw_only=True, frozen=True, gc=False):
     """One upstream call as it will stand on the wire, the key included."""
 
     method: str
@@ -150,7 +150,7 @@ class WireRequest(Struct, kw_only=True, frozen=True):
     __repr__ = quiet
 
 
-class Head(Struct, frozen=True):
+class Head(Struct, frozen=True, gc=False):
     """Status line and headers of an upstream answer."""
 
     status: int
@@ -168,7 +168,7 @@ _BARE = frozenset({"application/json", "text/event-stream", ""})
 """Content types that most answers have, with nothing to take off."""
 
 
-class AnswerFacts(Struct):
+class AnswerFacts(Struct, gc=False):
     """What an answer told about itself; filled while it is read. None means unknown, which is not zero."""
 
     id: str | None = None
@@ -182,7 +182,7 @@ class AnswerFacts(Struct):
     """Events of a stream that were not JSON and were left out."""
 
 
-class Answer(Struct, kw_only=True, frozen=True):
+class Answer(Struct, kw_only=True, frozen=True, gc=False):
     """A complete plain answer in the client's own dialect."""
 
     body: bytes
@@ -191,7 +191,7 @@ class Answer(Struct, kw_only=True, frozen=True):
     __repr__ = quiet
 
 
-class Fed(Struct, frozen=True):
+class Fed(Struct, frozen=True, gc=False):
     """What a stream reader made of one piece of bytes, or of one event in it."""
 
     forward: bytes = b""

@@ -26,7 +26,7 @@ def milliseconds(seconds: float) -> float:
     return round(seconds * 10_000) / 10 if seconds > 0 else 0.0
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """Something that happened at one moment: `retry`, `failover`, `breaker.change`, `hold_back.end`, ..."""
 
     name: str
@@ -34,7 +34,7 @@ class Event(Struct, frozen=True):
     attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
 
 
-class Step(Struct):
+class Step(Struct, gc=False):
     """One stage's turn at the request: a span under the logical operation."""
 
     name: str

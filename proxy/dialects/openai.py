@@ -38,6 +38,8 @@ CHUNKED = frozenset({Operation.CHAT, Operation.COMPLETIONS})
 """Operations that stream chunks, whose usage must be asked for; the others stream typed events."""
 
 _BYTES = frozenset({Operation.SPEECH, Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
+_FORMS = MappingProxyType({each: Expect.BYTES if each in _BYTES else Expect.JSON for each in Operation})
+"""What an operation is answered with, when not with a stream."""
 _ACCEPT = MappingProxyType({Expect.JSON: "application/json", Expect.SSE: "text/event-stream"})
 
 
@@ -213,7 +215,7 @@ def headers(provider: Provider, *, accept: str, content_type: str | None = None)
 def _expect(request: Request) -> Expect:
     if request.stream or request.document.get("stream_format") == "sse":
         return Expect.SSE
-    return Expect.BYTES if request.operation in _BYTES else Expect.JSON
+    return _FORMS[request.operation]
 
 
 def _body(request: Request, provider: Provider, model: str) -> bytes:

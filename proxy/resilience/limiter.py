@@ -14,7 +14,7 @@ _FINEST = 1024
 """Grants remembered one by one; beyond, they are remembered in slices of a 1024th of the period: memory is bounded."""
 
 
-class _Grants(Struct):
+class _Grants(Struct, gc=False):
     first: float
     """Monotonic time of the first of them."""
     last: float

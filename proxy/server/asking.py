@@ -19,7 +19,7 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     started = engine.clock.now()
     request = Request(
         id="",
-        operation=ENDPOINTS.get(path, Operation.OTHER),
+        operation=ENDPOINTS.get(path) or Operation.OTHER,
         path=path,
         document=NO_HEADERS,
         headers=NO_HEADERS,

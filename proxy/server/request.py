@@ -17,6 +17,7 @@ from proxy.messages import ENDPOINTS, Operation, Request
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 _JSON = "application/json"
 _MULTIPART = frozenset({Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
+_CONVERSATIONS = frozenset({Operation.RESPONSES})
 _PINNED_FIELDS = ("previous_response_id", "conversation", "background")
 _SECONDS = re.compile(r"[0-9.eE+]{1,32}\Z", re.ASCII)
 _BOUNDARY = re.compile(r""";\s*boundary=(?:"([ -~]{1,70})"|([!-~]{1,70}?))\s*(?:;|\Z)""", re.IGNORECASE)
@@ -73,12 +74,15 @@ def complete(request: Request, headers: Mapping[str, str], body: bytes) -> None:
     request.document = document
     request.content_type = content_type or _JSON
     request.model = model
-    request.stream = bool(stream)
-    request.tools = bool(document.get("tools") or document.get("functions"))
-    request.pinned = operation is Operation.RESPONSES and any(document.get(name) for name in _PINNED_FIELDS)
-    request.wants_usage = "stream_options" in document and _wants_usage(document)
-    request.preferred = headers.get("x-sidestep-provider")
     request.headers = headers
+    request.preferred = headers.get("x-sidestep-provider")
+    request.stream = bool(stream)
+    if document.get("tools") or document.get("functions"):
+        request.tools = True
+    if "stream_options" in document:
+        request.wants_usage = _wants_usage(document)
+    if operation in _CONVERSATIONS:
+        request.pinned = any(document.get(name) for name in _PINNED_FIELDS)
 
 
 def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:

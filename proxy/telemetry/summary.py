@@ -13,7 +13,7 @@ MAX_MODEL = 100
 """Characters of a model's name, which a client may choose freely."""
 
 
-class Rung(Struct, omit_defaults=True):
+class Rung(Struct, omit_defaults=True, gc=False):
     """One attempt."""
 
     provider: str
@@ -23,7 +23,7 @@ class Rung(Struct, omit_defaults=True):
     status: int | None = None
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct, frozen=True, gc=False):
     """One request, in the words and the order of its log line; what is unknown is left out."""
 
     time: str
