@@ -41,13 +41,13 @@ class Seating:
         self._providers = providers
         self._policy = policy
         self._registry = registry
-        self._rows: dict[tuple[str, str], tuple[Seat, ...]] = {}
+        self._rows: dict[tuple[str, str], dict[str, Seat]] = {}
 
-    def row(self, route: Route, capability: str) -> tuple[Seat, ...]:
-        """One seat for each provider of the route, in its order."""
+    def row(self, route: Route, capability: str) -> Mapping[str, Seat]:
+        """One seat for each provider of the route, in its order, by the provider's name."""
         found = self._rows.get((route.name, capability))
         if found is None:
-            found = tuple(self._seat(self._providers[name], capability) for name in route.providers)
+            found = {name: self._seat(self._providers[name], capability) for name in route.providers}
             self._rows[route.name, capability] = found
         return found
 

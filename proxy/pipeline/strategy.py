@@ -37,38 +37,35 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
 
     def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
-        capability = call.request.capability
+        seats = seating.row(call.route, call.request.capability)
+        allows = registry.overrides.allows
         measuring = call.policy.strategy in _MEASURING
-        seats: dict[str, tuple[Seat, str]] = {}
         candidates: list[Candidate] = []
         excluded: list[Excluded] = []
-        for seat in seating.row(call.route, capability):
-            provider = seat.provider
-            model = renamed(seat.names, call.model)
-            seats[provider.name] = seat, model or ""
-            if not registry.overrides.allows(provider):
-                excluded.append(Excluded(provider.name, Exclusion.DISABLED, None))
-            elif obstacle := _unfit(call, seat, model, now) or _out_of_reach(call, seat, now):
+        for seat in seats.values():
+            if not allows(seat.provider):
+                excluded.append(Excluded(seat.provider.name, Exclusion.DISABLED, None))
+            elif obstacle := _unfit(call, seat, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
             elif measuring or seat.state.recovered_at is not None:
-                candidates.append(_candidate(call, seat, model or "", now))
+                candidates.append(_candidate(call, seat, now))
             else:
                 candidates.append(seat.candidate)
         if not candidates and (avoided := [one for one in excluded if one.reason is Exclusion.UNHEALTHY]):
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
-            candidates = [_candidate(call, *seats[one.name], now) for one in avoided]
+            candidates = [_candidate(call, seats[one.name], now) for one in avoided]
         call.excluded = tuple(excluded)
         # A hedge is there to save time: it waits for nobody.
         busy = None if candidates or call.racing else _queue(call, seats)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)
-        seat, model = seats[chosen]
+        seat = seats[chosen]
         call.turn = Turn(
             seat=seat,
             provider=seat.provider,
             state=seat.state,
-            model=model,
-            alternatives=max(0, len(candidates) - 1),
+            model=renamed(seat.names, call.model) or "",
+            alternatives=len(candidates) - 1 if candidates else 0,
             last_chance=last_chance,
         )
         if call.step:
@@ -110,10 +107,10 @@ def _anyone_else_waits(excluded: tuple[Excluded, ...]) -> bool:
     return any(one.reason in _PATIENCE for one in excluded)
 
 
-def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
+def _queue(call: Call, seats: Mapping[str, Seat]) -> str | None:
     """Whom to wait for when nobody can answer at once: the first provider of the route whose queue has room."""
     for one in call.excluded:
-        seat, _ = seats[one.name]
+        seat = seats[one.name]
         settings = seat.provider.concurrency
         if one.reason is not Exclusion.BUSY or settings is None or one.name in call.tried:
             continue
@@ -122,9 +119,10 @@ def _queue(call: Call, seats: Mapping[str, tuple[Seat, str]]) -> str | None:
     return None
 
 
-def _unfit(call: Call, seat: Seat, model: str | None, now: float) -> Excluded | None:
+def _unfit(call: Call, seat: Seat, now: float) -> Excluded | None:
     """What keeps it from this request however long one waits, the most lasting reason first."""
     provider, state = seat.provider, seat.state
+    model = renamed(seat.names, call.model)
     serves = seat.serves_tools if call.request.tools else seat.serves
     if not seat.configured:
         reason = Exclusion.UNCONFIGURED
@@ -185,9 +183,10 @@ _MEASURING = frozenset({StrategyName.WEIGHTED_ROUND_ROBIN, StrategyName.BEST_PER
 _UNSEEN = Performance()
 
 
-def _candidate(call: Call, seat: Seat, model: str, now: float) -> Candidate:
+def _candidate(call: Call, seat: Seat, now: float) -> Candidate:
     """What it stands as, for a strategy that measures or while it recovers."""
     provider, state = seat.provider, seat.state
+    model = renamed(seat.names, call.model) or ""
     seen = state.performance(model, now) if call.policy.strategy in _MEASURING else _UNSEEN
     return Candidate(
         provider.name,

@@ -211,7 +211,7 @@ class Transport:
 
     def _write(self, wire: WireRequest, origin: Origin, target: str, traceparent: str) -> bytes:
         """Frame the request: exactly one `Host`, exactly one length. Raises ValueError for a line break in it."""
-        key = (origin, *wire.headers.items())
+        key = (origin, *wire.headers, *wire.headers.values())
         head = self._heads.get(key)
         if head is None:
             if len(self._heads) >= HEADS:
