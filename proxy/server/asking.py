@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from proxy.engine import Engine
-from proxy.messages import ENDPOINTS, NO_HEADERS, Operation, Reply, Request
+from proxy.messages import ENDPOINTS, Operation, Reply, Request
 from proxy.record import Record
 from proxy.server.request import complete, request_id
 
@@ -21,8 +21,6 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
         id="",
         operation=ENDPOINTS.get(path) or Operation.OTHER,
         path=path,
-        document=NO_HEADERS,
-        headers=NO_HEADERS,
         received=started,
     )
     record = new_record(request, headers, started, client)

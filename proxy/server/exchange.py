@@ -143,10 +143,11 @@ class Exchange(Struct, eq=False):
 
 def head(reply: Reply, lines: str, *, minor: int = 1) -> bytes:
     """Write status line and headers, and `lines` of ours. Raises ValueError for a line break in a header."""
-    headers = reply.headers
-    told = "".join((*headers, *headers.values()))
-    if not told.isprintable() and _BREAK.search(told):
-        raise ValueError("a header of an answer holds a line break")
     first = _STATUS_LINES.get((minor, reply.status)) or f"HTTP/1.{minor} {reply.status} \r\n"
-    named = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    named = ""
+    for name, value in reply.headers.items():
+        line = f"{name}: {value}"
+        if not line.isprintable() and _BREAK.search(line):
+            raise ValueError("a header of an answer holds a line break")
+        named += line + "\r\n"
     return f"{first}{named}date: {rfc822_formatted_time()}\r\n{lines}\r\n".encode("utf-8", "surrogateescape")

@@ -6,7 +6,8 @@ bare value where there is only one label.
 """
 
 from bisect import bisect_left
-from itertools import accumulate
+from collections import Counter
+from itertools import accumulate, repeat
 from math import inf
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -28,6 +29,9 @@ class Counts(dict[Values, float]):
     def __missing__(self, values: Values) -> float:
         return 0
 
+    def count(self) -> None:
+        """Nothing waits here."""
+
     def family(self) -> CounterMetricFamily:
         """The counter as it stands now."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
@@ -37,23 +41,33 @@ class Counts(dict[Values, float]):
 
 
 class Spread:
-    """One series of a histogram: how often, in total, and how often between two bounds."""
+    """One series of a histogram: how often, in total, and how often between two bounds.
 
-    __slots__ = ("_bounds", "_counts", "_total")
+    An observation is only put down; whoever adds many has them counted with some hundred others.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_new", "_total", "add")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         """By the first bound that is not exceeded; the last one is for what exceeds all."""
         self._total = 0.0
+        self._new: list[float] = []
+        self.add = self._new.append
+        """Take one observation."""
 
-    def add(self, value: float) -> None:
-        """Count one observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
+    def count(self) -> None:
+        """Count what was put down."""
+        for place, often in Counter(map(bisect_left, repeat(self._bounds), self._new)).items():
+            self._counts[place] += often
+        for value in self._new:
+            self._total += value
+        self._new.clear()
 
     def told(self) -> tuple[list[int], float]:
         """How many observations exceed no bound, bound by bound and at last in all; and their sum."""
+        self.count()
         return list(accumulate(self._counts)), self._total
 
 
@@ -70,6 +84,11 @@ class Spreads(dict[Values, Spread]):
     def __missing__(self, values: Values) -> Spread:
         spread = self[values] = Spread(self._bounds)
         return spread
+
+    def count(self) -> None:
+        """Count what was put down."""
+        for spread in self.values():
+            spread.count()
 
     def family(self) -> HistogramMetricFamily:
         """The histogram as it stands now."""

@@ -23,6 +23,8 @@ OVERHEADS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0
 """Seconds that a proxy may take; most requests should lie below the fourth bound."""
 STATUS_CLASSES = {status: f"{status // 100}xx" for status in range(100, 600)}
 """A request whose client left before it was told anything has no status: `none`."""
+WAITING = 256
+"""Requests whose times are counted at once."""
 UNROUTED = "none"
 """The route of a request that matched none."""
 
@@ -34,6 +36,8 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         counter, histogram = self._counter, self._histogram
         self._families: list[Counts | Spreads] = []
+        self._waiting = 0
+        """Requests whose times may wait to be counted."""
         self.requests = counter(
             "requests", "Requests of clients, once each, when they are over.", "route", "operation", "status", "outcome"
         )
@@ -94,6 +98,11 @@ class Metrics:
             if record.failed_over:
                 for moved in record.failovers:
                     self.failovers[moved] += 1
+        self._waiting += len(records)
+        if self._waiting >= WAITING:
+            self._waiting = 0
+            for family in self._families:
+                family.count()
 
     def checked(self, provider: str, result: str) -> None:
         """Count one health check."""

@@ -11,7 +11,7 @@ from msgspec.json import Encoder
 
 from proxy.telemetry.summary import Summary
 
-DELETE = b"\x7f"
+DELETE = 0x7F
 """The one control character that JSON does not escape."""
 
 _encode = Encoder().encode
@@ -23,8 +23,8 @@ def request_line(summary: Summary) -> str:
     try:
         written = _encode(summary)
     except UnicodeEncodeError:  # half an emoji
-        written = DELETE
-    if written.isascii() and DELETE not in written:
+        written = b""
+    if written and written.isascii() and DELETE not in written:
         return written.decode()
     return _escaped(to_builtins(summary)).replace("\x7f", "\\u007f")
 

@@ -107,10 +107,13 @@ def _rung(attempt: Attempt) -> Rung:
     return Rung(attempt.provider, ending, milliseconds(attempt.ended - attempt.started), attempt.status)
 
 
+_REST = tuple(f".{millisecond:03}Z" for millisecond in range(1000))
+
+
 def iso_time(wall: float) -> str:
     """`2027-01-15T08:00:02.310Z`; `wall` is epoch seconds, what is below the millisecond is cut off."""
     second, rest = divmod(int(wall * 1000 + 0.0008), 1000)  # 0.0008 ms: what a float of today may be off by
-    return f"{_second(second)}.{rest:03}Z"
+    return _second(second) + _REST[rest]
 
 
 @lru_cache(maxsize=16)
