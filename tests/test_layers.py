@@ -33,7 +33,6 @@ HOMES = {
     "aiohttp": {"transport", "server", "manager", "demo", "cli"},
     "aiohttp_retry": {"transport"},
     "httptools": {"transport", "server"},
-    "orjson": {"dialects"},
     "msgspec": {"messages", "record", "resilience", "dialects", "pipeline", "telemetry", "transport", "server"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},

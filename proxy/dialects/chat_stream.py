@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.dialects.answers import emptiness, failed_choice, speaks
 from proxy.dialects.classify import Signals
-from proxy.dialects.documents import mapping, mappings, read_exactly, text, write_json
+from proxy.dialects.documents import mapping, mappings, text, write_json
 from proxy.dialects.facts import note
 from proxy.dialects.plain import Plain, plain_chunk
 from proxy.dialects.splice import without_null_usage
@@ -122,8 +122,7 @@ def _without_usage(event: Event, document: Mapping[str, Any]) -> bytes:
     data = event.data or b""
     kept = without_null_usage(data) if document["usage"] is None else None
     if kept is None:
-        members = mapping(read_exactly(data)).items()
-        kept = write_json({name: value for name, value in members if name != "usage"})
+        kept = write_json({name: value for name, value in document.items() if name != "usage"})
     return _written(event, kept)
 
 

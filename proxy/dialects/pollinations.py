@@ -17,7 +17,7 @@ from proxy.dialects import pollinations_images
 from proxy.dialects.answers import judge, judge_listing
 from proxy.dialects.base import StreamReader
 from proxy.dialects.classify import Phrase, Signals, Told, by_status, failure_of, told_by
-from proxy.dialects.documents import mapping, mappings, read_exactly, read_json, text, write_json
+from proxy.dialects.documents import mapping, mappings, read_json, text, write_json
 from proxy.dialects.openai import OPENAI, OPENAI_SIGNALS, question, write_call
 from proxy.dialects.refusals import RefusalReader, refusal
 from proxy.errors import ErrorClass, Failure
@@ -129,8 +129,7 @@ def _sift(answer: Answer, head: Head) -> Answer | Failure:
         return failure
     created = document.get("created")
     if isinstance(created, int) and created > _MILLISECONDS:
-        exact = mapping(read_exactly(answer.body))
-        return structs.replace(answer, body=write_json({**exact, "created": created // 1000}))
+        return structs.replace(answer, body=write_json({**document, "created": created // 1000}))
     return answer
 
 
