@@ -24,7 +24,9 @@ def reply_lines(record: Record, now: float) -> str:
     for attempt in attempts:
         if attempt.hedge != "loser":
             upstream += (attempt.ended or now) - attempt.started
-    own = max(0.0, now - record.started - upstream)
+    own = now - record.started - upstream
+    if own < 0:
+        own = 0.0
     lines = (
         f"server: {SERVER_NAME}\r\n"
         f"x-request-id: {record.request.id}\r\n"

@@ -38,7 +38,8 @@ def maybe_billed(attempt: Attempt) -> bool:
 
 def duration(record: Record) -> float:
     """Seconds from the request's start to the settlement of its answer."""
-    return max(0.0, record.ended - record.started)
+    seconds = record.ended - record.started
+    return seconds if seconds > 0 else 0.0
 
 
 def overhead(record: Record) -> float:
@@ -56,4 +57,5 @@ def overhead(record: Record) -> float:
         if attempt.ended > covered:
             elsewhere += attempt.ended - max(covered, attempt.started)
             covered = attempt.ended
-    return max(0.0, record.ended - record.started - elsewhere)
+    own = record.ended - record.started - elsewhere
+    return own if own > 0 else 0.0

@@ -128,9 +128,11 @@ class Metrics:
         provider, failure, facts = attempt.provider, attempt.failure, attempt.facts
         started, first_output_at = attempt.started, attempt.first_output_at
         self.attempts[provider, "ok" if failure is None else failure.error_class] += 1
-        self.attempt_duration[provider].add(max(0.0, attempt.ended - started))
+        took = attempt.ended - started
+        self.attempt_duration[provider].add(took if took > 0 else 0.0)
         if first_output_at is not None:
-            self.first_output[provider].add(max(0.0, first_output_at - started))
+            wait = first_output_at - started
+            self.first_output[provider].add(wait if wait > 0 else 0.0)
         tokens = self.tokens
         if facts.input_tokens:
             tokens[provider, "input"] += facts.input_tokens

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from proxy.record import Attempt, Record, milliseconds
+from proxy.record import Record, milliseconds
 from proxy.telemetry.facts import bounded, error_type
 
 LOGGER = "sidestep.request"
@@ -60,8 +60,11 @@ def summary_of(record: Record) -> Summary:
     request, started, first = record.request, record.started, record.first_output_at
     asked: int | UnsetType = UNSET
     answered: int | UnsetType = UNSET
+    rungs = []
     for attempt in record.attempts:
-        facts = attempt.facts
+        facts, failure = attempt.facts, attempt.failure
+        took = milliseconds(attempt.ended - attempt.started)
+        rungs.append(Rung(attempt.provider, "ok" if failure is None else failure.error_class, took, attempt.status))
         if facts.input_tokens is not None:
             asked = facts.input_tokens + (asked or 0)
         if facts.output_tokens is not None:
@@ -81,7 +84,7 @@ def summary_of(record: Record) -> Summary:
         record.status,
         record.outcome,
         UNSET if record.error is None and record.broken is None else error_type(record) or UNSET,
-        [_rung(attempt) for attempt in record.attempts],
+        rungs,
         record.failed_over,
         record.degraded or UNSET,
         record.cache or UNSET,
@@ -99,12 +102,6 @@ def _level(record: Record) -> str:
     if record.failed:
         return "error"
     return "warning" if record.degraded or record.failed_over else "info"
-
-
-def _rung(attempt: Attempt) -> Rung:
-    failure = attempt.failure
-    ending = "ok" if failure is None else failure.error_class
-    return Rung(attempt.provider, ending, milliseconds(attempt.ended - attempt.started), attempt.status)
 
 
 _REST = tuple(f".{millisecond:03}Z" for millisecond in range(1000))

@@ -59,12 +59,17 @@ class Pool:
         """Fixed URLs that were split already: as many as there are endpoints."""
 
     def origin(self, url: str, *, fixed: bool = False) -> tuple[Origin, str]:
-        """Split an encoded URL into its origin and its request target; what is `fixed` is split once."""
+        """Split an encoded URL into its origin and its request target; what is `fixed` is split once.
+
+        Raises ValueError for one that is not encoded.
+        """
         found = self._split.get(url)
         if found is not None:
             return found
         slash = url.find("/", url.index("://") + 3)
         name, target = (url, "/") if slash < 0 else (url[:slash], url[slash:])
+        if not target.isprintable() or " " in target:
+            raise ValueError("a request target must be percent-encoded")
         origin = self._origins.get(name)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:

@@ -217,8 +217,6 @@ class Transport:
             if len(self._heads) >= HEADS:
                 self._heads.clear()
             head = self._heads[key] = _header_block(origin, wire.headers)
-        if not target.isprintable() or " " in target:
-            raise ValueError("a request target must be percent-encoded")
         parent = f"traceparent: {traceparent}\r\n" if traceparent else ""
         first = f"{wire.method} {target} HTTP/1.1\r\n{parent}"
         if wire.body is None:
