@@ -151,7 +151,8 @@ class Record(Struct):
     def finish(self, now: float) -> None:
         """Nothing more will happen to it: what that amounts to is read by everybody who hears of it."""
         self.ended = now
-        self.failed_over = len(self.attempts) > 1 and bool(self.failovers)
+        if len(self.attempts) > 1:
+            self.failed_over = bool(self.failovers)
         if self.broken is not None:
             self.outcome = "broken"
         elif self.cancelled:

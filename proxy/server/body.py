@@ -81,7 +81,10 @@ class RequestBody(Struct, eq=False):
 
     def end(self, *, broken: bool = False) -> None:
         """Nothing more comes: it is complete, or `broken`."""
-        self.ended, self._broken = not broken, broken
+        if broken:
+            self._broken = True
+        else:
+            self.ended = True
         if self._waiter is not None:
             self._wake(self._waiter)
 

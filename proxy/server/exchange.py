@@ -133,8 +133,8 @@ class Exchange(Struct, eq=False):
         await self.connection.room()
 
     def _head(self, reply: Reply, lines: str) -> bytes:
-        self.closing = self.closing or self.connection.leaving
-        if self.closing:
+        if self.closing or self.connection.leaving:
+            self.closing = True
             lines += "connection: close\r\n"
         elif not self.modern:
             lines += "connection: keep-alive\r\n"

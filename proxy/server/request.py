@@ -67,22 +67,28 @@ def complete(request: Request, headers: Mapping[str, str], body: bytes) -> None:
         raise ClientError("'stream' must be true or false", param="stream")
     if len(model) > MAX_MODEL:
         raise ClientError(f"'model' is longer than {MAX_MODEL} characters", param="model")
-    timeout = headers.get("x-sidestep-timeout")
-    if timeout is not None:
-        request.timeout = _seconds(timeout)
     request.body = body
     request.document = document
-    request.content_type = content_type or _JSON
     request.model = model
     request.headers = headers
-    request.preferred = headers.get("x-sidestep-provider")
+    if content_type:
+        request.content_type = content_type
     request.stream = bool(stream)
+    _heed_wishes(request, headers)
     if document.get("tools") or document.get("functions"):
         request.tools = True
     if "stream_options" in document:
         request.wants_usage = _wants_usage(document)
     if operation in _CONVERSATIONS:
         request.pinned = any(document.get(name) for name in _PINNED_FIELDS)
+
+
+def _heed_wishes(request: Request, headers: Mapping[str, str]) -> None:
+    preferred, timeout = headers.get("x-sidestep-provider"), headers.get("x-sidestep-timeout")
+    if preferred is not None:
+        request.preferred = preferred
+    if timeout is not None:
+        request.timeout = _seconds(timeout)
 
 
 def check_media_type(operation: Operation, headers: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ from proxy.server.guard import GuardedServer
 from proxy.server.listening import listen
 from proxy.statistics import Statistics
 from proxy.telemetry.hub import Telemetry
-from proxy.telemetry.logs import Closer, log_request
+from proxy.telemetry.logs import Closer, log_requests
 
 logger = logging.getLogger("sidestep.server")
 
@@ -69,7 +69,7 @@ class Sidecar:
             self.clock,
             lambda: self.engine.generation.snapshot,
             log_lines_dropped=lambda: self.logs.dropped if self.logs else 0,
-            log_request=self.logs.log_request if self.logs else log_request,
+            log_requests=self.logs.log_requests if self.logs else log_requests,
             watch=self.journal.observe,
         )
         self.statistics = Statistics(self.clock.wall())

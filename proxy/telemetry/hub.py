@@ -11,7 +11,7 @@ from proxy.messages import Request
 from proxy.record import Record
 from proxy.registry import Registry
 from proxy.telemetry.gauges import Reading
-from proxy.telemetry.logs import log_changes, log_request
+from proxy.telemetry.logs import log_changes, log_requests
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.propagation import TRACE_BITS, parse_traceparent, parse_tracestate
 from proxy.telemetry.reading import reading
@@ -33,14 +33,14 @@ class Telemetry:
         clock: Clock,
         snapshot: Callable[[], Snapshot],
         log_lines_dropped: Callable[[], int] = int,
-        log_request: Callable[[Summary], None] = log_request,
+        log_requests: Callable[[Sequence[Summary]], None] = log_requests,
         watch: Watch | None = None,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._snapshot = snapshot
         self._log_lines_dropped = log_lines_dropped
-        self._log_request = log_request
+        self._log_requests = log_requests
         self._watch = watch
         own = version("sidestep")
         self.tracing = Tracing(settings, version=own, bits=clock.bits)
@@ -54,7 +54,8 @@ class Telemetry:
         `started` is monotonic seconds, and a moment ago: the wall clock is read now, for every request, so that one
         that was set meanwhile is right from the next request on. `tracestate` counts only beside a valid `traceparent`.
         """
-        parent = parse_traceparent(headers.get("traceparent"))
+        told = headers.get("traceparent")
+        parent = None if told is None else parse_traceparent(told)
         trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,
@@ -73,12 +74,13 @@ class Telemetry:
         summaries = list(map(summary_of, records))
         if self._watch is not None:
             self._watch(records, summaries)
-        log, trace = self._log_request, self.tracing.finish
-        for record, summary in zip(records, summaries, strict=True):
+        for record in records:
             for attempt in record.attempts:
                 if attempt.events:
                     log_changes(attempt)
-            log(summary)
+        self._log_requests(summaries)
+        trace = self.tracing.finish
+        for record in records:
             trace(record)
 
     def adopt(self, settings: Settings) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proxy.record import Attempt
@@ -60,14 +60,16 @@ class Closer:
         """Lines that nobody took in time."""
         return self._writer.dropped
 
-    def log_request(self, summary: Summary) -> None:
-        """Write the line of one finished request straight to the queue.
+    def log_requests(self, summaries: Iterable[Summary]) -> None:
+        """Write the lines of finished requests straight to the queue.
 
-        It says what `log_request` says. Requests are most of what is logged, and `logging` would take longer to carry
-        the line than it takes to make it.
+        They say what `log_requests` says. Requests are most of what is logged, and `logging` would take longer to carry
+        a line than it takes to make it.
         """
-        if logger.isEnabledFor(_LEVELS[summary.level]):
-            self._writer.put(self._formatter.request(summary))
+        least, put, line_of = logger.getEffectiveLevel(), self._writer.put, self._formatter.request
+        for summary in summaries:
+            if _LEVELS[summary.level] >= least:
+                put(line_of(summary))
 
     def close(self) -> None:
         """Put logging back as it was and write what is left, for at most a second."""
@@ -78,11 +80,12 @@ class Closer:
         self._writer.close()
 
 
-def log_request(summary: Summary) -> None:
-    """Write the line of one finished request, through whatever logging is set up (a program that embeds us)."""
-    level = _LEVELS[summary.level]
-    if logger.isEnabledFor(level):
-        logger.log(level, "request", extra=request_log(summary))
+def log_requests(summaries: Iterable[Summary]) -> None:
+    """Write the lines of finished requests, through whatever logging is set up (a program that embeds us)."""
+    for summary in summaries:
+        level = _LEVELS[summary.level]
+        if logger.isEnabledFor(level):
+            logger.log(level, "request", extra=request_log(summary))
 
 
 def log_changes(attempt: Attempt) -> None:

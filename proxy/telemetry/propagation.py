@@ -34,13 +34,13 @@ class Parent:
     sampled: bool
 
 
-def parse_traceparent(value: str | None) -> Parent | None:
-    """Read the header; None when it is missing or breaks a rule, which means that a new trace begins.
+def parse_traceparent(value: str) -> Parent | None:
+    """Read the header; None when it breaks a rule, which means that a new trace begins, as it does without one.
 
     Refused: version `ff`, upper case, ids of zeros only, a version 00 of another length. A higher version is read
     by its first 55 characters (section 4.3 of the specification).
     """
-    if value is None or len(value) > MAX_TRACEPARENT:
+    if len(value) > MAX_TRACEPARENT:
         return None
     found = _TRACEPARENT.fullmatch(value.strip(" \t"))
     if found is None:

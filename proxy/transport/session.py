@@ -64,11 +64,6 @@ class Upstream(Struct, eq=False):
     _more: bool = False
     """Whether as much was read last as is read at once."""
 
-    def take_over(self, connection: UpstreamConnection) -> None:
-        """Keep what has come, all of it, and let the connection go; as a rule a plain answer comes whole."""
-        self._rest = connection.take(MAX_ANSWER)
-        self._give_back()
-
     @property
     def doomed(self) -> bool:
         """Whether the answer is known to break off after what is left to read of it."""
@@ -81,8 +76,9 @@ class Upstream(Struct, eq=False):
 
     async def read_all(self, limit: int) -> bytes:
         """Return the complete body, at most `limit` bytes, or raise AttemptError (`broken`, or LateError)."""
-        if self._connection is None and self._inflater is None and 0 < len(self._rest) <= limit:
-            body, self._rest = self._rest, b""
+        body = self._rest
+        if self._connection is None and self._inflater is None and 0 < len(body) <= limit:
+            self._rest = b""
             return body
         pieces = []
         size = 0
@@ -114,8 +110,9 @@ class Upstream(Struct, eq=False):
 
     def close(self) -> None:
         """Close the connection at once unless the answer was read to its end; whoever waits in a read is woken."""
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is not None:
+            self._connection = None
             self._dropped = True
             connection.wake(aiohttp.ClientConnectionError("closed"))
             connection.discard()
@@ -262,10 +259,12 @@ def _begun(pool: Pool, origin: Origin, connection: UpstreamConnection) -> Upstre
     coding = headers.get("content-encoding")
     plain = coding is None or coding.strip().lower() in {"", "identity"}
     inflater = None if plain else Inflater(coding or "")
-    upstream = Upstream(status, Head(status, headers), pool, origin, connection, inflater)
-    if connection.complete:
-        upstream.take_over(connection)
-    return upstream
+    head = Head(status, headers)
+    if not connection.complete:
+        return Upstream(status, head, pool, origin, connection, inflater)
+    rest = connection.take(MAX_ANSWER)  # as a rule, a plain answer comes whole
+    pool.give_back(origin, connection)
+    return Upstream(status, head, pool, origin, None, inflater, rest)
 
 
 def _header_block(origin: Origin, headers: Mapping[str, str]) -> bytes:

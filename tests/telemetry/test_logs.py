@@ -10,7 +10,7 @@ from lab import records
 from proxy.config.secrets import Secret
 from proxy.record import Event
 from proxy.telemetry.log_writer import LogWriter
-from proxy.telemetry.logs import Console, Json, configure, log_changes, log_request
+from proxy.telemetry.logs import Console, Json, configure, log_changes, log_requests
 from proxy.telemetry.summary import summary_of
 
 
@@ -55,14 +55,14 @@ def entry(name="sidestep.test", message="hello", **fields):
 
 
 def test_one_request_is_one_line_of_json():
-    (document,) = logged(lambda: log_request(summary_of(records.success()))).documents
+    (document,) = logged(lambda: log_requests([summary_of(records.success())])).documents
     assert document["message"] == "request"
     assert (document["level"], document["route"]) == ("info", "chat")
 
 
 def test_a_level_above_keeps_requests_that_went_well_quiet():
     sink = logged(
-        lambda: [log_request(summary_of(records.success())), log_request(summary_of(records.failover()))],
+        lambda: log_requests([summary_of(records.success()), summary_of(records.failover())]),
         level="warning",
     )
     assert [document["provider"] for document in sink.documents] == ["beta"]
@@ -71,14 +71,14 @@ def test_a_level_above_keeps_requests_that_went_well_quiet():
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("record", [records.success(), records.failover(), records.all_failed(), records.verdict()])
 def test_the_quick_way_to_log_a_request_says_what_logging_says(record, log_format):
-    quick = told(lambda closer: closer.log_request(summary_of(record)), log_format)
-    assert quick.lines == logged(lambda: log_request(summary_of(record)), log_format).lines
+    quick = told(lambda closer: closer.log_requests([summary_of(record)]), log_format)
+    assert quick.lines == logged(lambda: log_requests([summary_of(record)]), log_format).lines
     assert len(quick.lines) == 1
 
 
 def test_the_quick_way_knows_the_level_as_well():
     both = [records.success(), records.failover()]
-    sink = told(lambda closer: [closer.log_request(summary_of(record)) for record in both], level="warning")
+    sink = told(lambda closer: closer.log_requests([summary_of(record) for record in both]), level="warning")
     assert [document["provider"] for document in sink.documents] == ["beta"]
 
 

@@ -24,7 +24,6 @@ def test_only_the_lowest_flag_says_sampled(flags, sampled):
 @pytest.mark.parametrize(
     "value",
     [
-        None,
         "",
         GOOD.upper(),
         GOOD[:-1],
