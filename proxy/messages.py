@@ -113,11 +113,6 @@ class Request(Struct, kw_only=True):
     """Monotonic seconds at which its headers were complete."""
     __repr__ = quiet
 
-    @property
-    def capability(self) -> str:
-        """The word that a provider's `supports` must hold."""
-        return CAPABILITIES[self.operation]
-
     def forget_bulk(self) -> None:
         """Let go of the prompt: its answer is under way, for minutes perhaps, and nobody will be asked it any more."""
         self.body = b""

@@ -138,6 +138,8 @@ class Record(Struct):
     `broken` (a committed stream was cut), `cancelled` (the client left), `failed` (5xx), `refused` (4xx), `degraded`
     (answered, but not by a provider's answer to the question), `ok`.
     """
+    failed: bool = False
+    """Whether the client was failed, by an error of ours or a stream that broke; its own leaving is neither."""
     failed_over: bool = False
     """Whether the provider changed on the way, known when it has ended."""
     response_bytes: int = 0
@@ -153,20 +155,21 @@ class Record(Struct):
         self.ended = now
         if len(self.attempts) > 1:
             self.failed_over = bool(self.failovers)
+        if self.broken is not None or (self.error is not None and self.error.status >= 500):
+            self.failed = True
         if self.broken is not None:
             self.outcome = "broken"
         elif self.cancelled:
             self.outcome = "cancelled"
         elif self.error is not None:
-            self.outcome = "failed" if self.error.status >= 500 else "refused"
+            self.outcome = "failed" if self.failed else "refused"
         else:
             self.outcome = "degraded" if self.degraded else "ok"
 
     def traceparent(self, span_id: int) -> str:
         """The W3C header that makes `span_id` the parent of whatever the receiver does."""
-        return f"00-{self.trace_id}-{span_id:016x}-{'01' if self.sampled else '00'}"
+        return f"00-{self.trace_id}-{span_id.to_bytes(8).hex()}-{'01' if self.sampled else '00'}"
 
-    @property
     def served(self) -> Attempt | None:
         """The attempt that the answer came from; None when it came from memory, or from nobody."""
         if self.cache not in _FROM_MEMORY:
@@ -187,8 +190,3 @@ class Record(Struct):
                 reason = before.failure.error_class.value if before.failure else "ok"
                 changes.append((before.provider, after.provider, reason))
         return changes
-
-    @property
-    def failed(self) -> bool:
-        """Whether the client was failed: an error of ours, or a stream that broke. Its own leaving is neither."""
-        return self.broken is not None or (self.error is not None and self.error.status >= 500)

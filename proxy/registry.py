@@ -59,7 +59,6 @@ class ProviderState:
     """Answers it gave."""
     last_error: str = ""
 
-    @property
     def recovered_at(self) -> float | None:
         """Monotonic time at which it was last given back to traffic, by its breaker or by its checks; None: never."""
         by_breaker, by_checks = self.breaker.recovered_at, self.health.recovered_at

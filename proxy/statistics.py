@@ -46,7 +46,7 @@ class Statistics:
             self.outcomes[ending] += 1
             if record.failed_over:
                 self.failovers += 1
-            if ending in _ANSWERED and (served := record.served) is not None:
+            if ending in _ANSWERED and (served := record.served()) is not None:
                 self.usage[served.provider] += 1
                 self._time(served)
 

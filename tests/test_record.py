@@ -54,12 +54,12 @@ def test_a_hedge_that_answers_for_one_that_failed_is_a_failover():
 def test_the_attempt_that_served_is_the_last_one_of_the_provider_that_answered():
     first, outrun = records.call(1, "a"), records.call(2, "b")
 
-    assert records.record(first, outrun, provider="a").served is first
+    assert records.record(first, outrun, provider="a").served() is first
 
 
 @pytest.mark.parametrize("cache", ["hit", "stale", "shared"])
 def test_an_answer_from_memory_was_served_by_no_attempt(cache):
-    assert records.record(records.failed_call(1, "a"), cache=cache, provider="a").served is None
+    assert records.record(records.failed_call(1, "a"), cache=cache, provider="a").served() is None
 
 
 def test_a_rung_tells_provider_class_status_and_time():

@@ -74,7 +74,7 @@ class _Sender(Struct, eq=False):
             upstream = await self.transport.send(
                 self.wire,
                 connect=self.call.policy.timeouts.connect,
-                until=settlement.first_output_by,
+                until=settlement.first_output_by(),
                 tls=self.turn.provider.tls,
                 traceparent=self.call.record.traceparent(attempt.span_id),
             )

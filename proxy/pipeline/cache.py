@@ -97,7 +97,7 @@ async def _wait(call: Call, flights: dict[bytes, _Flight], key: bytes, clock: Cl
 def _keep(call: Call, reply: Reply, settings: Cache, clock: Clock, body: bytes) -> Kept | None:
     """Keep a complete answer of a provider's to the question as it was asked; None for any other."""
     record = call.record
-    served = record.served
+    served = record.served()
     if served is None or served.failure is not None or record.degraded or call.cache_key is None:
         return None
     if not worth_keeping(call.request.operation, served.facts.finish_reasons):

@@ -39,7 +39,6 @@ class Settlement(Struct):
     clock: Clock
     settled: bool = False
 
-    @property
     def first_output_by(self) -> float:
         """Monotonic time by which this attempt must have shown real output."""
         own = self.turn.provider.timeout

@@ -6,7 +6,7 @@ from proxy.clock import Clock
 from proxy.config.provider import renamed
 from proxy.config.snapshot import Provider, StrategyName
 from proxy.errors import ErrorClass, Failure
-from proxy.messages import Reply
+from proxy.messages import CAPABILITIES, Reply
 from proxy.pipeline.call import Call, Turn
 from proxy.pipeline.seat import Seat, Seating
 from proxy.pipeline.stage import Handler, Turning
@@ -37,7 +37,7 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
 
     def run(call: Call, following: Handler[Reply | Failure]) -> Awaitable[Reply | Failure]:
         now = clock.now()
-        seats = seating.row(call.route, call.request.capability)
+        seats = seating.row(call.route, CAPABILITIES[call.request.operation])
         allows = registry.overrides.allows
         measuring = call.policy.strategy in _MEASURING
         candidates: list[Candidate] = []
@@ -47,7 +47,7 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
                 excluded.append(Excluded(seat.provider.name, Exclusion.DISABLED, None))
             elif obstacle := _unfit(call, seat, now) or _out_of_reach(call, seat, now):
                 excluded.append(obstacle)
-            elif measuring or seat.state.recovered_at is not None:
+            elif measuring or seat.state.recovered_at() is not None:
                 candidates.append(_candidate(call, seat, now))
             else:
                 candidates.append(seat.candidate)
@@ -193,7 +193,7 @@ def _candidate(call: Call, seat: Seat, now: float) -> Candidate:
         provider.name,
         provider.priority,
         provider.weight,
-        share(now, state.recovered_at, call.policy.recovery.ramp),
+        share(now, state.recovered_at(), call.policy.recovery.ramp),
         seen.requests,
         seen.success_rate,
         seen.first_output_p50 if seen.first_output_p50 is not None else seen.average_response_time,

@@ -34,7 +34,7 @@ class Watch:
         self._upstream = upstream
         self._clock = settlement.clock
         self._idle = settlement.call.policy.timeouts.idle
-        self._limit = settlement.first_output_by
+        self._limit = settlement.first_output_by()
         """When output must have been seen, while somebody reads."""
         self._left = self._limit - self._clock.now()
         """Seconds that are left until then, while nobody reads."""

@@ -25,7 +25,7 @@ def begin(engine: Engine, new_record: NewRecord, path: str, headers: Mapping[str
     )
     record = new_record(request, headers, started, client)
     # A trace that begins here has no other request: its id is the request's as well.
-    made = record.trace_id if record.parent_span_id is None else f"{engine.clock.bits(128):032x}"
+    made = record.trace_id if record.parent_span_id is None else engine.clock.bits(128).to_bytes(16).hex()
     wanted = headers.get("x-request-id")
     request.id = made if wanted is None else request_id(wanted, made)
     record.generation = engine.generation.snapshot.generation

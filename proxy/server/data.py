@@ -44,7 +44,7 @@ class DataListener:
         if path in _PROBES:
             exchange.answer(probe(path, ready=self.ready))
             return
-        record = begin(self._engine, self._new_record, path, exchange.headers, exchange.address)
+        record = begin(self._engine, self._new_record, path, exchange.headers, exchange.connection.address)
         self._running[exchange] = None
         self._engine.registry.in_flight += 1
         try:

@@ -77,11 +77,6 @@ class Exchange(Struct, eq=False):
         return self.connection.gone
 
     @property
-    def address(self) -> str:
-        """Where the client is."""
-        return self.connection.address
-
-    @property
     def task(self) -> "asyncio.Task[None]":
         """The task that answers it, and all others of its connection."""
         return self.connection.task

@@ -132,7 +132,7 @@ class Incoming:
         """One header, or one trailer, which must not say what only a header may."""
         if len(name) + len(value) > MAX_LINE:
             raise too_long()
-        headers, known = self._headers, name.decode("ascii").lower()
+        headers, known = self._headers, name.decode().lower()
         if self._in_head and known not in headers:
             if len(headers) >= MAX_HEADERS:
                 raise too_many()

@@ -59,7 +59,7 @@ class Telemetry:
         trace_id = self._clock.bits(TRACE_BITS) if parent is None else parent.trace_id
         return Record(
             request=request,
-            trace_id=f"{trace_id:032x}",
+            trace_id=trace_id.to_bytes(16).hex(),
             started=started,
             wall_offset=self._clock.wall() - started,
             parent_span_id=None if parent is None else parent.span_id,
@@ -71,7 +71,7 @@ class Telemetry:
     def observe(self, records: Sequence[Record]) -> None:
         """Tell everyone about finished requests; metrics first, because they must always add up."""
         self.metrics.observe(records)
-        summaries = list(map(summary_of, records))
+        summaries = [summary_of(record) for record in records]
         if self._watch is not None:
             self._watch(records, summaries)
         for record in records:

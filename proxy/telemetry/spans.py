@@ -68,7 +68,7 @@ class _Trace:
 
     def operation(self) -> bytes:
         record = self.record
-        served = record.served
+        served = record.served()
         return otlp.span(
             self.trace,
             otlp.child(self.operation_id, self.server_id, *self.times(record)),

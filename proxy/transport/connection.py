@@ -165,7 +165,6 @@ class UpstreamConnection(Dialled):
         """Whether the answer is known to break off after what has come of it."""
         return self._error is not None
 
-    @property
     def reusable(self) -> bool:
         """Whether it may be asked again: alive, in between two answers, and nothing came that was not asked for."""
         transport = self.transport

@@ -87,7 +87,7 @@ class Pool:
         while resting:
             connection, _ = resting.popitem()
             connection.when_lost = None
-            if connection.reusable:
+            if connection.reusable():
                 return connection
             connection.discard()
         return None
@@ -110,7 +110,7 @@ class Pool:
         """Let a connection rest whose answer was read to its end, if it may be used again."""
         transport = connection.transport
         # An early answer to a request that is still being written leaves the connection in the middle of it.
-        if not connection.reusable or transport is None or transport.get_write_buffer_size():
+        if not connection.reusable() or transport is None or transport.get_write_buffer_size():
             connection.discard()
             return
         origin.resting[connection] = None

@@ -70,7 +70,7 @@ def server_error(record: Record) -> str | None:
 
 def operation(record: Record) -> Attributes:
     """Fill the logical operation's span: the question as it was asked, and the answer that was finally given."""
-    request, served = record.request, record.served
+    request, served = record.request, record.served()
     facts = served.facts if served else AnswerFacts()
     return clean(
         {

@@ -121,7 +121,7 @@ async def test_one_that_its_checks_gave_back_gets_its_traffic_along_the_ramp():
     avoid(play, "p1")
     for _ in range(CHECKED.healthy_after):
         play.state("p1").health.succeed(CHECKED, play.clock.now())
-    assert play.state("p1").recovered_at == play.clock.now()
+    assert play.state("p1").recovered_at() == play.clock.now()
     play.clock.drawn = 0.25
     await play.ask()
     await asyncio.sleep(60)

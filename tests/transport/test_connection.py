@@ -85,7 +85,7 @@ def test_an_answer_is_the_same_however_it_is_cut(answer, cuts):
                 if start < end:
                     connection.data_received(answer[start:end])
             assert await whole(connection) == (200, b"hello")
-            assert connection.reusable
+            assert connection.reusable()
 
     asyncio.run(play())
 
@@ -117,7 +117,7 @@ def test_it_is_the_same_when_it_flows(answer, cuts, wants, turns):
                 if next(yielding, True):
                     await asyncio.sleep(0)
             assert await reading == b"hello"
-            assert connection.reusable
+            assert connection.reusable()
 
     asyncio.run(play())
 
@@ -197,7 +197,7 @@ async def test_a_body_without_a_length_ends_with_the_connection():
         connection.connection_lost(None)
 
         assert await whole(connection) == (200, b"hello")
-        assert not connection.reusable
+        assert not connection.reusable()
 
 
 @pytest.mark.parametrize("answer", [PLAIN[:-1], CHUNKED[:-3], CHUNKED[:60]])
@@ -255,7 +255,7 @@ async def test_what_is_no_answer_is_refused_and_the_connection_closed(answer):
         with pytest.raises(MalformedError):
             await whole(connection)
         assert connection.transport.is_closing()
-        assert not connection.reusable
+        assert not connection.reusable()
 
 
 async def test_what_came_before_the_nonsense_is_read_first_and_nothing_after_it():
@@ -316,10 +316,10 @@ async def test_what_comes_unasked_ends_the_connection():
         connection.data_received(PLAIN)
         await whole(connection)
         connection.rest(FAR, lambda _: None)
-        assert connection.reusable
+        assert connection.reusable()
         connection.data_received(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
 
-        assert not connection.reusable
+        assert not connection.reusable()
         assert connection.transport.is_closing()
 
 
@@ -328,7 +328,7 @@ async def test_an_answer_that_says_close_is_the_last_one():
         connection.data_received(OK + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
 
         assert await whole(connection) == (200, b"")
-        assert not connection.reusable
+        assert not connection.reusable()
 
 
 async def test_a_provider_is_told_to_wait_while_nobody_reads():
