@@ -40,6 +40,7 @@ CHUNKED = frozenset({Operation.CHAT, Operation.COMPLETIONS})
 _BYTES = frozenset({Operation.SPEECH, Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
 _FORMS = MappingProxyType({each: Expect.BYTES if each in _BYTES else Expect.JSON for each in Operation})
 """What an operation is answered with, when not with a stream."""
+_SSE = Expect.SSE  # kept at hand: looking a member up is slow before Python 3.12
 _ACCEPT = MappingProxyType({Expect.JSON: "application/json", Expect.SSE: "text/event-stream"})
 
 
@@ -158,7 +159,7 @@ class OpenAIDialect:
 
     def reader(self, request: Request, wire: WireRequest, head: Head, *, keep_text: bool = False) -> EventReader | None:
         """Make the reader for a stream; None when a plain answer was asked for, or came."""
-        if wire.expect is not Expect.SSE or head.media_type not in {"text/event-stream", ""}:
+        if wire.expect is not _SSE or head.media_type not in {"text/event-stream", ""}:
             return None
         if request.operation in CHUNKED:
             return EventReader(ChatGrammar(request, self.signals, keep_text=keep_text), self.signals)

@@ -32,6 +32,9 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
+_CLOSED = State.CLOSED  # kept at hand: looking a member up is slow before Python 3.12
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
     """Leave to make one attempt."""
@@ -91,7 +94,7 @@ class Breaker:
     def state(self, now: float) -> State:
         """Return the state; an open breaker whose time has passed reads half open."""
         if self.opens_until is None:
-            return State.CLOSED
+            return _CLOSED
         return State.OPEN if now < self.opens_until else State.HALF_OPEN
 
     def available(self, now: float, settings: BreakerSettings) -> bool:
@@ -110,7 +113,7 @@ class Breaker:
 
         Unless the breaker is closed it counts as a probe, and takes up a slot even where none is free.
         """
-        if self.state(now) is State.CLOSED:
+        if self.state(now) is _CLOSED:
             return self._leave
         self._probes += 1
         return Permit(self._epoch, probe=True)

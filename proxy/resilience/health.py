@@ -34,6 +34,9 @@ class Status(StrEnum):
     """Told of a provider that is switched off; no evidence leads here."""
 
 
+_HEALTHY = Status.HEALTHY  # kept at hand: looking a member up is slow before Python 3.12
+
+
 @dataclass(slots=True)
 class Health:
     """State only; the settings come with every piece of evidence, so that a reload changes them."""
@@ -58,11 +61,11 @@ class Health:
         """Count an answer, to a check or to a client; True when the status changed."""
         self.consecutive_failures = 0
         self.consecutive_successes += 1
-        if self.status is Status.HEALTHY:
+        if self.status is _HEALTHY:
             return False
         if self.status is not Status.UNKNOWN and self.consecutive_successes < settings.healthy_after:
             return False
-        self.status = Status.HEALTHY
+        self.status = _HEALTHY
         if self.avoided:
             self.avoided = False
             self.recovered_at = now

@@ -5,11 +5,11 @@ time: a record costs the same however many came before it, and a percentile is o
 every attempt, so a record is only put down; it is counted with some hundred others, or when somebody asks.
 """
 
-from bisect import bisect_left
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
-from itertools import repeat
 from math import ceil, floor, inf, log
+
+from proxy.resilience.buckets import counted
 
 _SLICES = 30
 _GROWTH = 1.1
@@ -191,7 +191,7 @@ class Window:
 
 
 def _add(times: list[float], one: dict[int, int], other: dict[int, int]) -> None:
-    for place, count in Counter(map(bisect_left, repeat(_BOUNDS), times)).items():
+    for place, count in counted(times, _BOUNDS):
         bucket = _FIRST + place
         one[bucket] = one.get(bucket, 0) + count
         other[bucket] = other.get(bucket, 0) + count

@@ -28,6 +28,8 @@ _EXPLORE_UNKNOWN = 0.1
 _EXPLORE_KNOWN = 0.02
 """Share that goes to another than the best when all are measured, so that measurements stay fresh."""
 
+_PRIORITY = attrgetter("priority")
+
 Value = TypeVar("Value", int, float)
 
 
@@ -74,7 +76,7 @@ def _eased_in(ranked: list[Candidate], draw: Draw) -> list[Candidate]:
 
 def _primary_only(candidates: Sequence[Candidate], _rotation: Rotation, _draw: Draw) -> list[Candidate]:
     """By priority; equals stay in the route's order."""
-    return sorted(candidates, key=attrgetter("priority"))
+    return sorted(candidates, key=_PRIORITY)
 
 
 def _round_robin(candidates: Sequence[Candidate], rotation: Rotation, _draw: Draw) -> list[Candidate]:

@@ -22,6 +22,7 @@ from proxy.server.models import model_list, one_model
 from proxy.server.probe import probe
 from proxy.server.request import check_media_type
 
+_OTHER = Operation.OTHER  # kept at hand: looking a member up is slow before Python 3.12
 _MODELS = "/v1/models"
 _PROBES = frozenset({"/livez", "/readyz"})
 
@@ -84,7 +85,7 @@ class DataListener:
         snapshot = engine.generation.snapshot
         operation = record.request.operation
         _admit(exchange.method, path, operation, headers, snapshot)
-        if operation is Operation.OTHER:
+        if operation is _OTHER:
             document = encode(_models_document(path, snapshot, engine.registry.overrides))
             reply = Reply(headers={"content-type": "application/json"}, body=document)
         else:
@@ -130,7 +131,7 @@ async def _pump(exchange: Exchange, stream: Body) -> None:
 def _admit(method: str, path: str, operation: Operation, headers: Mapping[str, str], snapshot: Snapshot) -> None:
     """Decide by raw path, method and key alone; the operation `OTHER` that passes is a question for the model list."""
     wanted = "POST"
-    if operation is Operation.OTHER:
+    if operation is _OTHER:
         if path != _MODELS and not path.startswith(_MODELS + "/"):
             raise ClientError("there is no such endpoint here", status=404, code="no_route")
         wanted = "GET"

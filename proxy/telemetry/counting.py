@@ -5,13 +5,13 @@ event loop, so plain numbers in a dictionary count as well: by the values of the
 bare value where there is only one label.
 """
 
-from bisect import bisect_left
-from collections import Counter
-from itertools import accumulate, repeat
+from itertools import accumulate
 from math import inf
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
+
+from proxy.resilience.buckets import counted
 
 Values = str | tuple[str, ...]
 """What the labels of one series say."""
@@ -59,7 +59,7 @@ class Spread:
 
     def count(self) -> None:
         """Count what was put down."""
-        for place, often in Counter(map(bisect_left, repeat(self._bounds), self._new)).items():
+        for place, often in counted(self._new, self._bounds):
             self._counts[place] += often
         for value in self._new:
             self._total += value
