@@ -24,7 +24,7 @@ VALUES = {
     "class": {"ok", *(each.value for each in ErrorClass)},
     "state": set(BREAKER_STATES),
     "status": set(HEALTH),
-    "outcome": set(re.findall(r"`(\w+)`", (ROOT / "proxy/telemetry/facts.py").read_text())),
+    "outcome": set(re.findall(r"`(\w+)`", (ROOT / "proxy/record.py").read_text())),
 }
 
 
