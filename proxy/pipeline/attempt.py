@@ -69,41 +69,39 @@ class _Sender(Struct, eq=False):
     async def send(self) -> Upstream:
         """Make one call and return its answer if the status is good; else raise, asking for a repeat if one may be."""
         settlement = self.settlement = self._begin()
-        attempt = settlement.attempt
         try:
-            upstream = await self.transport.send(
-                self.wire,
-                connect=self.call.policy.timeouts.connect,
-                until=settlement.first_output_by(),
-                tls=self.turn.provider.tls,
-                traceparent=self.call.record.traceparent(attempt.span_id),
-            )
-            attempt.headers_at = self.clock.now()
-            attempt.status = upstream.status
-            refusal = await self._refusal(upstream) if upstream.status >= 300 else None
+            return await self._exchange(settlement)
         except AttemptError as error:
-            refusal = error
+            failure = _failed(settlement, _failure_of(error, settlement), self.secrets)
+            if self._may_repeat(failure):
+                self._prepare_repeat(failure)
+                raise RepeatError(AttemptError(failure), self.wait) from error
+            raise AttemptError(failure) from error
         except BaseException:
             _settle_interrupted(settlement)
             raise
-        if refusal is None:
+
+    async def _exchange(self, settlement: Settlement) -> Upstream:
+        """Send and read the head; an error status is read whole and becomes an AttemptError."""
+        upstream = await self.transport.send(
+            self.wire,
+            connect=self.call.policy.timeouts.connect,
+            until=settlement.first_output_by(),
+            tls=self.turn.provider.tls,
+            traceparent=self.call.record.traceparent(settlement.attempt.span_id),
+        )
+        settlement.attempt.headers_at = self.clock.now()
+        settlement.attempt.status = upstream.status
+        if upstream.status < 300:
             self._heed(upstream)
             return upstream
-        failure = _failed(settlement, _failure_of(refusal, settlement), self.secrets)
-        if self._may_repeat(failure):
-            self._prepare_repeat(failure)
-            raise RepeatError(AttemptError(failure), self.wait) from refusal
-        raise AttemptError(failure) from refusal
-
-    async def _refusal(self, upstream: Upstream) -> AttemptError:
-        """Read an answer with an error status whole, and judge it."""
         try:
             body = await upstream.read_all(MAX_ERROR)
         finally:
             upstream.close()
         failure = self.dialect.failure(upstream.head, body)
         told = retry_after(upstream.head.headers, self.clock.wall(), limit=self.call.policy.retry.retry_after_max)
-        return AttemptError(replace(failure, retry_after=told if told is not None else failure.retry_after))
+        raise AttemptError(replace(failure, retry_after=told if told is not None else failure.retry_after))
 
     def _heed(self, upstream: Upstream) -> None:
         """Leave a provider alone that says, with a good answer, that it was the last one for a while."""
