@@ -31,6 +31,7 @@ MAX_MODEL = 256
 """Characters of a model name."""
 MAX_DEPTH = 200
 """Levels of objects and arrays; far below where the interpreter's own limit would end the request elsewhere."""
+_CONTAINERS = frozenset({dict, list})
 MAX_PARTS = 64
 """Parts of an upload that are searched for its model."""
 MAX_PART_HEAD = 4096
@@ -170,8 +171,8 @@ _STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_
 def _too_deep(document: dict[str, Any]) -> bool:
     level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
-        children = (node.values() if isinstance(node, dict) else node for node in level)
-        level = [child for node in children for child in node if isinstance(child, dict | list)]
+        children = [node.values() if type(node) is dict else node for node in level]
+        level = [child for node in children for child in node if type(child) in _CONTAINERS]
         if not level:
             return False
     return True

@@ -117,21 +117,35 @@ def test_an_object_is_taken_exactly_when_no_two_of_its_keys_are_the_same(members
         assert result == json.loads(body) or isinstance(result, ClientError)
 
 
-def nested(depth):
-    """An object inside which `depth - 1` arrays stand."""
+def arrays(depth):
+    """An object inside which `depth - 1` arrays stand, written with a blank."""
     return b'{"a": ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
 
 
-def test_a_document_may_be_as_deep_as_the_limit():
+def plain_arrays(depth):
+    return arrays(depth).replace(b" ", b"")
+
+
+def plain_objects(depth):
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+each_kind = pytest.mark.parametrize("nested", [arrays, plain_arrays, plain_objects])
+
+
+@each_kind
+def test_a_document_may_be_as_deep_as_the_limit(nested):
     assert parse_document(nested(MAX_DEPTH))
 
 
-def test_one_level_more_is_too_deep():
+@each_kind
+def test_one_level_more_is_too_deep(nested):
     with pytest.raises(ClientError, match="deep"):
         parse_document(nested(MAX_DEPTH + 1))
 
 
-def test_every_depth_up_to_the_interpreters_limit_is_judged_by_us_and_not_by_an_exception():
+@each_kind
+def test_every_depth_up_to_the_interpreters_limit_is_judged_by_us_and_not_by_an_exception(nested):
     for depth in range(MAX_DEPTH + 1, sys.getrecursionlimit() + 50, 7):
         with pytest.raises(ClientError):
             parse_document(nested(depth))
