@@ -8,7 +8,7 @@ from msgspec import Struct
 from proxy.clock import Clock
 from proxy.dialects.base import Dialect
 from proxy.errors import ErrorClass, Failure
-from proxy.messages import Answer, Reply, WireRequest
+from proxy.messages import Answer, Reply, WireRequest, quiet
 from proxy.pipeline.call import Call, Turn
 from proxy.pipeline.scrubbing import Secrets, scrubbed
 from proxy.pipeline.settlement import Settlement
@@ -65,6 +65,7 @@ class _Sender(Struct, eq=False):
     settlement: Settlement | None = None
     sent: int = 0
     wait: float = 0.0
+    __repr__ = quiet
 
     async def send(self) -> Upstream:
         """Make one call and return its answer if the status is good; else raise, asking for a repeat if one may be."""

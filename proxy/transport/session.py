@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from proxy.config.snapshot import Tls
 from proxy.errors import ErrorClass, Failure
-from proxy.messages import Head, WireRequest
+from proxy.messages import Head, WireRequest, quiet
 from proxy.transport.connection import PIECE, Take, UpstreamConnection
 from proxy.transport.failures import MalformedError, TooLateError, translate
 from proxy.transport.inflate import InflateError, Inflater
@@ -63,6 +63,7 @@ class Upstream(Struct, eq=False):
     _dropped: bool = False
     _more: bool = False
     """Whether as much was read last as is read at once."""
+    __repr__ = quiet
 
     @property
     def doomed(self) -> bool:
