@@ -81,8 +81,7 @@ class Engine:
         """Answer one request, or raise the SidestepError that ends it. The caller calls `finish` when all is done."""
         generation = self.generation
         snapshot = generation.snapshot
-        if record.generation != snapshot.generation:  # a reload while its body came
-            record.generation = snapshot.generation
+        record.generation = snapshot.generation  # another one, if it was reloaded while the body came
         route = match(snapshot.routes, request)
         if route is None:
             raise ClientError(f"no route takes model '{request.model[:100]}' here", status=404, code="no_route")

@@ -9,7 +9,7 @@ from proxy.record import Record
 
 def error_document(error: SidestepError, record: Record | None, request_id: str) -> dict[str, Any]:
     """Build `{"error": {message, type, param, code, sidestep: {request_id, route, attempts}}}`."""
-    attempts = [attempt.summary() for attempt in record.attempts] if record else []
+    attempts = [attempt.summary().document() for attempt in record.attempts] if record else []
     return {
         "error": {
             "message": error.message,
@@ -19,15 +19,7 @@ def error_document(error: SidestepError, record: Record | None, request_id: str)
             "sidestep": {
                 "request_id": request_id,
                 "route": record.route or None if record else None,
-                "attempts": [
-                    {
-                        "provider": attempt.provider,
-                        "class": attempt.error_class,
-                        "status": attempt.status,
-                        "ms": attempt.milliseconds,
-                    }
-                    for attempt in attempts
-                ],
+                "attempts": attempts,
             },
         }
     }

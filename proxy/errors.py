@@ -19,6 +19,8 @@ Two things, never mixed:
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct, field
+
 
 class ErrorClass(StrEnum):
     """Every failed attempt ends in exactly one of these; what follows from each stands in `resilience.outcome`."""
@@ -74,14 +76,18 @@ class Failure:
     """The provider's error body, kept only for verdicts that are passed on to the client."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptSummary:
-    """One rung of the ladder, as error bodies and logs show it."""
+class AttemptSummary(Struct, frozen=True, omit_defaults=True, gc=False):
+    """One rung of the ladder, as error bodies, logs and the dashboard show it."""
 
     provider: str
-    error_class: str
-    status: int | None
-    milliseconds: float
+    error_class: str = field(name="class")
+    """What it ended in, or `ok`."""
+    milliseconds: float = field(name="ms")
+    status: int | None = None
+
+    def document(self) -> dict[str, str | int | float | None]:
+        """The same as JSON has it, where what is unknown is told as null."""
+        return {"provider": self.provider, "class": self.error_class, "status": self.status, "ms": self.milliseconds}
 
 
 class SidestepError(Exception):

@@ -51,9 +51,8 @@ def noted(stage: Stage[Result], following: Handler[Result], clock: Clock) -> Han
     name, run, now = stage.name, stage.run, clock.now
 
     def handler(call: Call) -> Awaitable[Result]:
-        at, before = now(), call.step
-        if before is not None and not before.ended:
-            before.ended = at
+        at = now()
+        call.end_step(at)
         call.step = step = Step(name, at)
         call.record.steps.append(step)
         return run(call, following)

@@ -55,8 +55,7 @@ def strategy(seating: Seating, registry: Registry, clock: Clock) -> Turning:
             # Checks are hearsay. With nobody better left, what happens to a request is what counts.
             excluded = [one for one in excluded if one not in avoided]
             candidates = [_candidate(call, seats[one.name], now) for one in avoided]
-        if excluded or call.excluded:
-            call.excluded = tuple(excluded)
+        call.excluded = tuple(excluded)
         # A hedge is there to save time: it waits for nobody.
         busy = None if candidates or call.racing else _queue(call, seats)
         chosen, last_chance = (busy, False) if busy else _choose(call, candidates, now, clock)

@@ -81,10 +81,7 @@ class RequestBody(Struct, eq=False):
 
     def end(self, *, broken: bool = False) -> None:
         """Nothing more comes: it is complete, or `broken`."""
-        if broken:
-            self._broken = True
-        else:
-            self.ended = True
+        self.ended, self._broken = not broken, broken
         if self._waiter is not None:
             self._wake(self._waiter)
 

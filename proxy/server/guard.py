@@ -118,8 +118,7 @@ class GuardedConnection(RequestHandler):
         It stands while one is answered, or is `waiting` for that.
         """
         if waiting or self._request_in_progress:
-            if self._header_timer is not None:
-                self._stop_timer()
+            self._stop_timer()
         elif self._header_timer is None:
             self._header_timer = self._loop.call_later(self._limits.header_time, self.force_close)
 

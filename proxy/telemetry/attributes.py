@@ -13,14 +13,11 @@ from proxy.errors import ErrorClass, Failure
 from proxy.messages import ENDPOINTS, AnswerFacts, Operation
 from proxy.record import Attempt, Record
 from proxy.telemetry import otlp
-from proxy.telemetry.facts import error_type, maybe_billed
+from proxy.telemetry.facts import MAX_MODEL, error_type, maybe_billed
 from proxy.telemetry.otlp import HIGHEST, Value
 
 Attributes = dict[str, Value | None]
 """None for what is unknown; it is not written."""
-
-MAX_MODEL = 100
-"""Characters of a model's name, which a client may choose freely."""
 
 OUTPUT_TYPES: Mapping[Operation, str] = {Operation.IMAGES: "image", Operation.SPEECH: "speech"}
 FLOATS = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")

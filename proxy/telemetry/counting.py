@@ -29,9 +29,6 @@ class Counts(dict[Values, float]):
     def __missing__(self, values: Values) -> float:
         return 0
 
-    def count(self) -> None:
-        """Nothing waits here."""
-
     def family(self) -> CounterMetricFamily:
         """The counter as it stands now."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)

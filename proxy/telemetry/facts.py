@@ -5,6 +5,8 @@ from operator import attrgetter
 from proxy.errors import ErrorClass, ProviderVerdict
 from proxy.record import Attempt, Record
 
+MAX_MODEL = 100
+"""Characters of a model's name, which a client may choose freely."""
 MAYBE_BILLED = frozenset({ErrorClass.TIMEOUT, ErrorClass.BROKEN, ErrorClass.CANCELLED})
 """Classes after which nobody on our side knows whether the provider finished, and so charges for, its answer."""
 

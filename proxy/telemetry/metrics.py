@@ -36,6 +36,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         counter, histogram = self._counter, self._histogram
         self._families: list[Counts | Spreads] = []
+        self._histograms: list[Spreads] = []
         self._waiting = 0
         """Requests whose times may wait to be counted."""
         self.requests = counter(
@@ -101,8 +102,8 @@ class Metrics:
         self._waiting += len(records)
         if self._waiting >= WAITING:
             self._waiting = 0
-            for family in self._families:
-                family.count()
+            for spreads in self._histograms:
+                spreads.count()
 
     def checked(self, provider: str, result: str) -> None:
         """Count one health check."""
@@ -157,6 +158,7 @@ class Metrics:
     def _histogram(self, name: str, documentation: str, bounds: tuple[float, ...], *labels: str) -> Spreads:
         spreads = Spreads(f"sidestep_{name}", documentation, bounds, *labels)
         self._families.append(spreads)
+        self._histograms.append(spreads)
         return spreads
 
 

@@ -3,24 +3,13 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType
 
+from proxy.errors import AttemptSummary
 from proxy.record import Record, milliseconds
-from proxy.telemetry.facts import bounded, error_type
+from proxy.telemetry.facts import MAX_MODEL, bounded, error_type
 
 LOGGER = "sidestep.request"
-MAX_MODEL = 100
-"""Characters of a model's name, which a client may choose freely."""
-
-
-class Rung(Struct, omit_defaults=True, gc=False):
-    """One attempt."""
-
-    provider: str
-    ending: str = field(name="class")
-    """The error class that it ended in, or `ok`."""
-    ms: float
-    status: int | None = None
 
 
 class Summary(Struct, frozen=True, gc=False):
@@ -43,7 +32,7 @@ class Summary(Struct, frozen=True, gc=False):
     status: int
     outcome: str
     error: str | UnsetType
-    attempts: list[Rung]
+    attempts: list[AttemptSummary]
     failover: bool
     degraded: str | UnsetType
     cache: str | UnsetType
@@ -60,11 +49,8 @@ def summary_of(record: Record) -> Summary:
     request, started, first = record.request, record.started, record.first_output_at
     asked: int | UnsetType = UNSET
     answered: int | UnsetType = UNSET
-    rungs = []
     for attempt in record.attempts:
-        facts, failure = attempt.facts, attempt.failure
-        took = milliseconds(attempt.ended - attempt.started)
-        rungs.append(Rung(attempt.provider, "ok" if failure is None else failure.error_class, took, attempt.status))
+        facts = attempt.facts
         if facts.input_tokens is not None:
             asked = facts.input_tokens + (asked or 0)
         if facts.output_tokens is not None:
@@ -84,7 +70,7 @@ def summary_of(record: Record) -> Summary:
         record.status,
         record.outcome,
         UNSET if record.error is None and record.broken is None else error_type(record) or UNSET,
-        rungs,
+        [attempt.summary() for attempt in record.attempts],
         record.failed_over,
         record.degraded or UNSET,
         record.cache or UNSET,

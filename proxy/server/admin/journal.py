@@ -33,7 +33,7 @@ class Event(NamedTuple):
 
 
 def document_of(summary: Summary) -> dict[str, Any]:
-    """One finished request as JSON has it; the ladder by the names of error bodies."""
+    """One finished request as JSON has it; its ladder as error bodies tell it."""
     return {
         "time": datetime.fromisoformat(summary.time).timestamp(),
         "request_id": summary.request_id,
@@ -46,10 +46,7 @@ def document_of(summary: Summary) -> dict[str, Any]:
         "outcome": summary.outcome,
         "milliseconds": summary.ms,
         "failover": summary.failover,
-        "attempts": [
-            {"provider": rung.provider, "class": rung.ending, "status": rung.status, "ms": rung.ms}
-            for rung in summary.attempts
-        ],
+        "attempts": [attempt.document() for attempt in summary.attempts],
     }
 
 
